@@ -1,0 +1,1 @@
+"""DLMS/COSEM of the PowerLogic ION meters."""

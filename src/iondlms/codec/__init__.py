@@ -1,0 +1,27 @@
+"""Values <-> octets: no state, no clock, no I/O.
+
+The makers of single values (`axdr.unsigned`, `axdr.structure`, ...) are used from their module.
+"""
+
+from __future__ import annotations
+
+from iondlms.codec.axdr import Data, Tag, decode, decode_data, encode_data
+from iondlms.codec.columns import RowPlan, decode_rows
+from iondlms.codec.datetimes import ClockStatus, DateTime
+from iondlms.codec.obis import ObisCode
+from iondlms.codec.reader import Reader, encode_length
+
+__all__ = [
+    "ClockStatus",
+    "Data",
+    "DateTime",
+    "ObisCode",
+    "Reader",
+    "RowPlan",
+    "Tag",
+    "decode",
+    "decode_data",
+    "decode_rows",
+    "encode_data",
+    "encode_length",
+]

@@ -1,0 +1,169 @@
+"""GET block transfer: a long answer cut into datablocks, and joined again (Green Book 9.4.6.3).
+
+A block is `C4 02`, invoke, last-block, number (4), `00`, length, raw octets. The length takes 1 octet up to
+127 raw octets, 2 up to 255, 3 above: 10, 11 or 12 octets of overhead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from iondlms.errors import (
+    AccessError,
+    DataAccessResult,
+    DataBlockNumberInvalid,
+    LocalError,
+    NoLongGetInProgress,
+    RemoteError,
+)
+from iondlms.xdlms.get import GetRequestNext, GetResponseWithDatablock
+
+__all__ = ["BlockCutter", "BlockJoiner", "datablock_overhead", "raw_room"]
+
+_UNLIMITED: Final = 0xFFFF
+
+# Some forty years of six-column load profile; a meter that sends more is not a meter.
+LARGEST_ANSWER: Final = 64 * 1024 * 1024
+
+
+def datablock_overhead(raw_length: int) -> int:
+    """Return how many octets a datablock APDU has beside its raw part."""
+    if raw_length < 0x80:
+        return 10
+    return 11 if raw_length < 0x100 else 12
+
+
+def raw_room(pdu_size: int) -> int:
+    """Return the most raw octets that a datablock APDU of at most `pdu_size` octets can carry.
+
+    0 is "no limit", which still leaves a block at 65,535 octets. LocalError below 11, where not one fits.
+    """
+    size = pdu_size or _UNLIMITED
+    if size < 11:
+        raise LocalError(f"a PDU size of {pdu_size} has no room for a datablock")
+    if size - 10 < 0x80:
+        return size - 10
+    if size - 11 < 0x100:
+        return size - 11  # 138 leave 127 as 137 do: the 128th raw octet takes an octet of length with it
+    return size - 12
+
+
+class BlockCutter:
+    """The server's side: cuts what `chunks` yields into blocks, one when it is asked for one.
+
+    Nothing is read from `chunks` before it is needed, but for the octet that tells whether a block is the
+    last. A chunk may have any length. Where `chunks` raises an `AccessError`, the transfer ends with a
+    block that carries its result.
+    """
+
+    __slots__ = ("_buffer", "_chunks", "_room", "block_number", "invoke", "last", "previous")
+
+    def __init__(self, chunks: Iterable[bytes | memoryview], invoke: int, pdu_size: int) -> None:
+        self._chunks: Iterator[bytes | memoryview] | None = iter(chunks)
+        self._buffer = bytearray()
+        self._room = raw_room(pdu_size)
+        self.invoke = invoke
+        self.block_number = 0  # of the block sent last; 0 before the first
+        self.last = False  # whether the block sent last ended the transfer
+        self.previous = b""  # the APDU sent last, to be sent again
+
+    def whole(self, room: int) -> bytes | None:
+        """Return all octets if there are no more than `room`, else None and lose nothing.
+
+        To be asked before the first block: a short answer goes by get-response-normal. An `AccessError`
+        of the chunks passes through, so that it can be answered in that form too.
+        """
+        self._fill(room + 1)
+        return bytes(self._buffer) if len(self._buffer) <= room else None
+
+    def next_block(self) -> bytes:
+        """Return the APDU of the next block; NoLongGetInProgress after the last."""
+        if self.last:
+            raise NoLongGetInProgress("the last block has been sent")
+        result: bytes | DataAccessResult
+        try:
+            self._fill(self._room + 1)
+        except AccessError as error:
+            result = error.result
+            self.last = True
+        else:
+            self.last = len(self._buffer) <= self._room
+            result = bytes(self._buffer[: self._room])
+            del self._buffer[: self._room]
+        self.block_number += 1
+        self.previous = GetResponseWithDatablock(self.invoke, self.last, self.block_number, result).encode()
+        return self.previous
+
+    def answer(self, request: GetRequestNext) -> bytes:
+        """Return the block after the one that the request names.
+
+        A request for the block sent last, which the client may have missed, gets it again octet for octet.
+        DataBlockNumberInvalid for any other number, NoLongGetInProgress after the last block.
+        """
+        if request.block_number == self.block_number:
+            return self.next_block()
+        if request.block_number == self.block_number - 1 and request.block_number > 0:
+            return self.previous
+        raise DataBlockNumberInvalid(f"block {request.block_number} named, {self.block_number} was sent")
+
+    def _fill(self, count: int) -> None:
+        """Have at least `count` octets in the buffer, or all there are."""
+        buffer = self._buffer
+        while self._chunks is not None and len(buffer) < count:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                self._chunks = None
+            else:
+                buffer += chunk
+
+
+class BlockJoiner:
+    """The client's side: takes blocks in order, says which to ask for, keeps what came."""
+
+    __slots__ = ("_blocks", "_limit", "_stalled", "block_number", "complete", "error", "received")
+
+    def __init__(self, limit: int = LARGEST_ANSWER) -> None:
+        self._blocks: list[bytes] = []
+        self._limit = limit
+        self._stalled = False  # the block received last was empty
+        self.block_number = 0  # of the block received last; what the next GetRequestNext names
+        self.received = 0  # raw octets
+        self.complete = False  # the last block came, and with data
+        self.error: DataAccessResult | None = None  # the meter broke off; what came before is kept
+
+    @property
+    def octets(self) -> bytes:
+        """The raw octets received so far, joined."""
+        if len(self._blocks) > 1:
+            self._blocks = [b"".join(self._blocks)]
+        return self._blocks[0] if self._blocks else b""
+
+    def receive(self, block: GetResponseWithDatablock) -> bool:
+        """Take one block and return whether another has to be asked for.
+
+        RemoteError if its number is not the next one, the answer outgrows the limit or stops growing; what
+        came before stays. A refusal in place of data ends the transfer whatever its number and last-block
+        are: meters put there the number they object to.
+        """
+        if self.complete or self.error is not None:
+            raise RemoteError(f"block {block.block_number} after the end of the transfer")
+        if isinstance(block.result, DataAccessResult):
+            self.error = block.result
+            return False
+        if block.block_number != self.block_number + 1:
+            raise RemoteError(f"block {block.block_number} came where {self.block_number + 1} was due")
+        if self.received + len(block.result) > self._limit:
+            raise RemoteError(f"the answer is longer than {self._limit} octets")
+        if not block.result and not block.last:
+            # One is legal, and a meter that is still collecting may send it; a row of them has no end.
+            if self._stalled:
+                raise RemoteError(f"block {block.block_number} is empty, as was the one before")
+            self._stalled = True
+        else:
+            self._stalled = False
+            self._blocks.append(block.result)
+        self.block_number = block.block_number
+        self.received += len(block.result)
+        self.complete = block.last
+        return not block.last

@@ -1,0 +1,65 @@
+# One word a job. `make check` is the gate that a change must pass.
+# The tools come from .venv where there is one, else from the PATH.
+
+BIN := $(if $(wildcard .venv/bin/python),.venv/bin/,)
+PYTHON := $(BIN)python3
+# Two workers: rooms' tests are short, and a file stays whole on one worker.
+PYTEST := $(PYTHON) -m pytest -q
+PARALLEL := -n 2 --dist loadfile
+SOAK_MINUTES := 60
+UPGRADE :=
+
+.PHONY: help check format format-check lint types imports test docs-check docs bench fuzz soak peers lock
+
+help:  ## these words
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+check: format-check lint types imports test  ## all of the gate; the checks on the docs are among the tests
+
+format:  ## rewrite the sources in the one format
+	$(BIN)ruff format
+	$(BIN)ruff check --fix
+
+format-check:  ## is the format right?
+	$(BIN)ruff format --check
+
+lint:  ## ruff's rules
+	$(BIN)ruff check
+
+types:  ## mypy --strict on src and tests
+	$(BIN)mypy
+
+imports:  ## who may import whom (docs/design.md)
+	$(BIN)lint-imports
+
+test:  ## every test
+	$(PYTEST) $(PARALLEL)
+
+docs-check:  ## do the docs still tell of this tree?
+	$(PYTEST) tests/test_docs.py
+
+docs:  ## the pages into site/ (needs the docs extra)
+	$(BIN)zensical build --clean --strict
+
+bench:  ## every program in bench/
+	@set -e; for program in bench/[a-z]*.py; do echo "== $$program"; $(PYTHON) "$$program"; done
+
+fuzz:  ## the property tests with many more examples, a new seed each time
+	$(PYTEST) $(PARALLEL) --hypothesis-profile=fuzz --timeout=1800 -m "not interop"
+
+soak:  ## the same again and again for SOAK_MINUTES, until the first failure
+	@end=$$(( $$(date +%s) + 60 * $(SOAK_MINUTES) )); \
+	while [ "$$(date +%s)" -lt "$$end" ]; do $(MAKE) --no-print-directory fuzz || exit 1; done
+
+# Programs by others, some of them GPL: in their own environment, only ever run as other processes.
+peers:  ## .venv-peers with the programs that the interop tests join us to
+	python3 -m venv .venv-peers
+	.venv-peers/bin/pip install -q -r constraints/interop.txt
+
+# Keeps what is pinned where it still fits; UPGRADE=--upgrade takes the newest.
+lock:  ## constraints/*.txt from pyproject.toml and constraints/interop.in
+	@set -e; tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
+	python3 -m venv "$$tools" && "$$tools/bin/pip" install -q uv; \
+	compile="$$tools/bin/uv pip compile -q --no-config --universal --python-version 3.11 --no-emit-index-url --no-header $(UPGRADE)"; \
+	$$compile --extra dev pyproject.toml -o constraints/dev.txt; \
+	$$compile constraints/interop.in -o constraints/interop.txt

@@ -1,0 +1,83 @@
+"""What an import may cost: the light paths nothing heavy, the core the standard library."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+HEAVY = {"rich", "pydantic", "serialx", "numpy"}
+# Rooms that live on the standard library alone, and every module in them.
+CORE = ["errors", "codec", "hdlc", "wrapper", "acse", "xdlms", "cosem", "ion", "trace", "client"]
+
+REPORT = "import json, sys; print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+
+
+def loaded_by(program: str) -> set[str]:
+    """Run a program in a fresh interpreter; return the top-level modules it has loaded at its end."""
+    run = subprocess.run(
+        [sys.executable, "-c", f"{program}\n{REPORT}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return set(json.loads(run.stdout.splitlines()[-1]))
+
+
+def test_the_report_sees_what_is_loaded() -> None:
+    assert loaded_by("import pydantic") >= {"pydantic", "json"}
+
+
+@pytest.mark.parametrize("module", ["iondlms", "iondlms.client"])
+def test_client_is_light(module: str) -> None:
+    loaded = loaded_by(f"import {module}")
+    assert "iondlms" in loaded
+    assert loaded & HEAVY == set()
+
+
+def test_version_is_light() -> None:
+    program = (
+        "import runpy, sys\n"
+        "sys.argv = ['iondlms', '--version']\n"
+        "try:\n"
+        "    runpy.run_module('iondlms', run_name='__main__', alter_sys=True)\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code, end.code\n"
+    )
+    loaded = loaded_by(program)
+    assert "click" in loaded, "this is not the command line"
+    assert loaded & HEAVY == set()
+
+
+@pytest.mark.parametrize(
+    "command", [[sys.executable, "-m", "iondlms"], ["iondlms"]], ids=["module", "script"]
+)
+def test_version_is_told(command: list[str]) -> None:
+    if command == ["iondlms"]:
+        command = [sys.executable.rsplit("/", 1)[0] + "/iondlms"]
+    run = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=60, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert version("iondlms") in run.stdout
+
+
+@pytest.mark.parametrize("room", CORE)
+def test_core_needs_the_standard_library_alone(room: str) -> None:
+    program = (
+        "import importlib, pkgutil, sys\n"
+        "before = {name.partition('.')[0] for name in sys.modules}\n"  # what the environment itself loads
+        f"import iondlms.{room} as room\n"
+        "for found in pkgutil.walk_packages(getattr(room, '__path__', ()), room.__name__ + '.'):\n"
+        "    importlib.import_module(found.name)\n"
+        "others = {\n"
+        "    name for name, module in sys.modules.items()\n"
+        "    if name.partition('.')[0] not in before | {'iondlms'}\n"
+        "    and 'site-packages' in (getattr(module, '__file__', None) or '')\n"
+        "}\n"
+        "assert not others, others\n"
+    )
+    loaded_by(program)

@@ -1,0 +1,59 @@
+"""The ION modules of a meter and the frameworks that link them; knows nothing of DLMS.
+
+Made for a host that owns time and disk: `IonMeter.start`, then `advance`, keep, `publish`, wait until
+`next_deadline`.
+"""
+
+from __future__ import annotations
+
+from .clock import Clock, ClockSetup, setup_from_zone
+from .event_log import Event, EventLogSetup, Priority
+from .factory import MODELS, Factory, Model
+from .framework import Framework, default_framework
+from .log import NO_VALUE, Log, MemoryLog, Row, RowFormat
+from .log_export import DlmsLogExport
+from .meter import IonMeter
+from .periodic_timer import MonthEnd, PeriodicTimer
+from .power_meter import PowerMeterSetup
+from .quantities import QUANTITIES, Kind, Quantity, quantity, rounded
+from .recorder import STATUS_INVALID, DataRecorder, DataRecorderSetup, Status
+from .source import Flow, Source
+from .state import MeterState, Pending, Saved
+
+__all__ = [
+    "MODELS",
+    "NO_VALUE",
+    "QUANTITIES",
+    "STATUS_INVALID",
+    "Clock",
+    "ClockSetup",
+    "DataRecorder",
+    "DataRecorderSetup",
+    "DlmsLogExport",
+    "Event",
+    "EventLogSetup",
+    "Factory",
+    "Flow",
+    "Framework",
+    "IonMeter",
+    "Kind",
+    "Log",
+    "MemoryLog",
+    "MeterState",
+    "Model",
+    "MonthEnd",
+    "Pending",
+    "PeriodicTimer",
+    "PowerMeterSetup",
+    "Priority",
+    "Quantity",
+    "Row",
+    "RowFormat",
+    "Saved",
+    "Source",
+    "Status",
+    "default_framework",
+    "quantity",
+    "rounded",
+    "setup_from_zone",
+]

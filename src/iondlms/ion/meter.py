@@ -1,0 +1,393 @@
+"""The modules at work: one ION meter, moved by `now`.
+
+Octets and threads are no matter here. The host calls `advance` whenever `next_deadline` is reached or a
+reader asks for something, makes the returned batch durable, and then publishes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from iondlms.errors import LocalError, OtherReason, ReadWriteDenied
+
+from .clock import Clock
+from .event_log import EventLog, Priority
+from .framework import Framework
+from .log import Log, MemoryLog, RowFormat
+from .periodic_timer import PeriodicTimer, Trigger
+from .power_meter import PowerMeter
+from .recorder import DataRecorder, Status
+from .source import Source
+from .state import MeterState, Pending, RecorderState, Saved
+
+__all__ = ["IonMeter"]
+
+_NEVER: Final = 1 << 62
+_MAX_UTC_MS: Final = 7_258_118_400_000  # the year 2200: date-times of every zone still fit
+
+
+@dataclass(slots=True)
+class _Alarm:
+    """Something that happens at instants of the meter's UTC; `follow` gives the next."""
+
+    fire: Callable[[int], None]
+    follow: Callable[[int], int | None]
+    due_ms: int = _NEVER
+
+
+class IonMeter:
+    """A meter of one framework and one source.
+
+    `heartbeat_s` is how often the state is kept when nothing else happens, so that after a crash the
+    time of the power cut is known that well; None for a meter whose state nobody keeps.
+    """
+
+    def __init__(
+        self,
+        framework: Framework,
+        source: Source,
+        *,
+        heartbeat_s: int | None = 60,
+        make_log: Callable[[RowFormat, int], Log] = MemoryLog,
+    ) -> None:
+        self.framework = framework
+        self.clock = Clock(framework.clock)
+        self.power_meter = PowerMeter(source, framework.power_meter)
+        self.event_log = EventLog(framework.event_log)
+        triggers: dict[str, Trigger] = {each.name: each for each in framework.triggers}
+        self.recorders: dict[str, DataRecorder] = {
+            setup.name: DataRecorder(setup, self.power_meter, triggers.get(setup.record_input), make_log)
+            for setup in framework.data_recorders
+        }
+        self.powered = False
+        self._heartbeat_ms = None if heartbeat_s is None else heartbeat_s * 1000
+        self._now = 0.0
+        self._at_ms = 0  # everything up to this instant of the meter's UTC is done
+        self._offset_ms = 0
+        self._dst = False
+        self._kept_ms = 0  # when the state was handed out last
+        self._touched = False  # whether the state must be handed out at the next `advance`
+        self._strangers: dict[str, RecorderState] = {}  # recorders kept, but not in this framework
+        self._batch = self._new_batch()
+        self._alarms = self._make_alarms(triggers)
+        self._due_ms = _NEVER
+
+    # Time
+
+    def start(self, utc_ms: int, now: float, saved: Saved | None = None, *, history_rows: int = 0) -> None:
+        """Power the meter up at the host's UTC; LocalError if it is up.
+
+        With `saved` it goes on from there, and the time since is an outage. Without, it is new, or, with
+        `history_rows`, has been running for that many load-profile intervals: the same code runs over
+        them at once. A meter that has records already gets no history, only the depth for it.
+        """
+        if self.powered:
+            raise LocalError("the meter is running already")
+        self._offset_ms = 0 if saved is None else saved.state.offset_ms
+        self.clock.start(utc_ms + self._offset_ms, now)
+        self._now = now
+        for recorder in self.recorders.values():
+            recorder.deepen(history_rows)
+        at_ms = self.clock.utc_ms(now)
+        if saved is not None:
+            self._restore(saved)
+        empty = not any(recorder.log.count for recorder in self.recorders.values())
+        if saved is not None and not (history_rows and empty):
+            self._dst = self.clock.dst_active(saved.state.alive_ms)
+            self._resume(saved.state.alive_ms, at_ms, logged=not saved.state.powered)
+            return
+        begin_ms = self._history_begin(at_ms, history_rows) if history_rows else at_ms
+        for recorder in self.recorders.values():
+            # With history the meter has been running all along, and nothing happened before its first row.
+            recorder.bits = Status(0) if history_rows else Status.POWER_UP
+        self._log(begin_ms, Priority.WARNING, "Power up", f"{self.framework.factory.device_type} started")
+        self.powered = True
+        self._dst = self.clock.dst_active(begin_ms)
+        self._arm(begin_ms)
+        self._run(at_ms)
+        self._touched = True
+
+    def advance(self, now: float) -> Pending:
+        """Let everything happen that is due until `now`, in order; return what must become durable."""
+        self._now = now
+        if self.powered:
+            self._run(self.clock.utc_ms(now))
+        due = self._heartbeat_ms is not None and self._at_ms - self._kept_ms >= self._heartbeat_ms
+        if self._batch or self._touched or (due and self.powered):
+            self._batch.state = self.state
+            self._touched = False
+            self._kept_ms = self._at_ms
+        batch, self._batch = self._batch, self._new_batch()
+        return batch
+
+    def publish(self, batch: Pending) -> None:
+        """Let readers see a batch that is durable now; batches come in the order of `advance`."""
+        for name, rows in batch.rows.items():
+            self.recorders[name].publish(rows)
+        self.event_log.publish(batch.events)
+
+    def next_deadline(self) -> float | None:
+        """Return the `now` at which `advance` has something to do; None while the power is off."""
+        if self._batch or self._touched:
+            return self._now
+        if not self.powered:
+            return None
+        due_ms = self._due_ms
+        if self._heartbeat_ms is not None:
+            due_ms = min(due_ms, self._kept_ms + self._heartbeat_ms)
+        return self.clock.now_at(due_ms)
+
+    # What a reader asks; `advance` to now comes first
+
+    @property
+    def at_ms(self) -> int:
+        """The meter's UTC up to which everything is done."""
+        return self._at_ms
+
+    @property
+    def now(self) -> float:
+        """The `now` of the last call."""
+        return self._now
+
+    def value(self, name: str) -> int | None:
+        """Return a quantity's present value times 1000, None without one; LocalError for no such name."""
+        return self.power_meter.value(name, self._at_ms)
+
+    @property
+    def state(self) -> MeterState:
+        """All that must outlive a power cut, but for rows and events."""
+        own = {
+            name: RecorderState(
+                each.setup.fingerprint, each.depth, each.next_sequence, each.rearm_sequence, int(each.bits)
+            )
+            for name, each in self.recorders.items()
+        }
+        return MeterState(
+            self._at_ms,
+            self._offset_ms,
+            self.powered,
+            self.event_log.next_sequence,
+            self.power_meter.state,
+            {**self._strangers, **own},
+        )
+
+    # What can be done to a meter; the next `advance` returns what must become durable
+
+    def set_time(self, utc_ms: int, now: float, port: str) -> int:
+        """Set the clock; return the step in milliseconds.
+
+        ReadWriteDenied if the port is not the Time Sync Source, OtherReason for a year that no
+        date-time holds: then the clock stays as it was.
+        """
+        self._catch_up(now)
+        if not self.clock.accepts(port):
+            self._log(
+                self._at_ms, Priority.WARNING, f"Time set over {port}", "refused: not the Time Sync Source"
+            )
+            raise ReadWriteDenied(f"{port} is not the Time Sync Source")
+        if not 0 <= utc_ms < _MAX_UTC_MS:
+            self._log(self._at_ms, Priority.WARNING, f"Time set over {port}", "refused: out of range")
+            raise OtherReason(f"{utc_ms} ms is not within the years 1970 to 2199")
+        before_ms = self._at_ms
+        step_ms = self.clock.step(utc_ms, now)
+        self._offset_ms += step_ms
+        if self.clock.noticed(step_ms):
+            self._gather(Status.TIME_CHANGED)
+        self._log(before_ms, Priority.INFORMATION, f"Time set over {port}", f"step of {step_ms} ms")
+        self._notice_dst(utc_ms)
+        self._arm(utc_ms)
+        self._touched = True
+        return step_ms
+
+    def power_down(self, now: float) -> None:
+        """Cut the power, or stop gracefully: nothing is measured or recorded, only the clock runs on."""
+        self._catch_up(now)
+        self._log(self._at_ms, Priority.WARNING, "Power down", "")
+        self.powered = False
+        self._touched = True
+
+    def power_up(self, now: float) -> None:
+        """Bring the power back; LocalError if it is there."""
+        if self.powered:
+            raise LocalError("the meter has power")
+        self._now = now
+        self._resume(self._at_ms, self.clock.utc_ms(now), logged=True)
+
+    def master_reset(self, now: float) -> None:
+        """Set all registers to 0 and clear all Data Recorders, as the meters' Master Reset does."""
+        self._catch_up(now)
+        self.power_meter.master_reset()
+        for recorder in self.recorders.values():
+            self._clear(recorder)
+        self._gather(Status.MASTER_RESET)
+        self._log(self._at_ms, Priority.RESET, "Master reset", "")
+
+    def pulse(self, recorder: str, now: float) -> bool:
+        """Pulse a recorder's Record input by hand; return whether it made a row.
+
+        Such a row is not driven by a Periodic Timer, so its status is 0xFFFF.
+        """
+        self._catch_up(now)
+        found = self._recorder(recorder)
+        return self._add_row(found, found.record(self._at_ms, timed=False))
+
+    def rearm(self, recorder: str, now: float) -> None:
+        """Pulse a recorder's Rearm input: clears one that stops when full; a circular one ignores it."""
+        self._catch_up(now)
+        found = self._recorder(recorder)
+        if not found.setup.circular:
+            self._clear(found)
+            self._log(self._at_ms, Priority.RESET, f"{recorder} rearmed", "log cleared")
+
+    def log_event(self, priority: int, cause: str, effect: str, now: float) -> None:
+        """Log an event of the host: an association, a refused password, a lost source."""
+        self._now = now
+        self._log(self.clock.utc_ms(now), priority, cause, effect)
+
+    # Below: how it works
+
+    def _make_alarms(self, triggers: dict[str, Trigger]) -> list[_Alarm]:
+        """Return the alarms in the order in which they fire at one instant: a row sees all the rest."""
+        clock, meter = self.clock, self.power_meter
+        window = PeriodicTimer("demand sub-interval", meter.setup.sub_interval_s)
+        interval = triggers[self.framework.interval_timer]
+        return [
+            _Alarm(lambda _: meter.end_sub_interval(), lambda at_ms: window.next_boundary(at_ms, clock)),
+            _Alarm(lambda _: meter.end_interval(), lambda at_ms: interval.next_boundary(at_ms, clock)),
+            _Alarm(self._notice_dst, clock.next_dst_switch),
+            *(self._recorder_alarm(each) for each in self.recorders.values()),
+        ]
+
+    def _recorder_alarm(self, recorder: DataRecorder) -> _Alarm:
+        trigger = recorder.trigger
+        return _Alarm(
+            lambda at_ms: self._record(recorder, at_ms),
+            lambda at_ms: None if trigger is None else trigger.next_boundary(at_ms, self.clock),
+        )
+
+    def _history_begin(self, at_ms: int, rows: int) -> int:
+        """Return where to begin for `rows` load-profile rows up to now."""
+        name, length_ms = self.framework.interval_timer, self.framework.interval_s * 1000
+        timer = next(each for each in self.framework.triggers if each.name == name)
+        return timer.next_boundary(at_ms, self.clock) - (rows + 1) * length_ms
+
+    def _arm(self, at_ms: int) -> None:
+        """Begin anew at an instant: whatever lies before or on it does not happen (again)."""
+        self._at_ms = self._kept_ms = at_ms
+        for alarm in self._alarms:
+            due_ms = alarm.follow(at_ms)
+            alarm.due_ms = _NEVER if due_ms is None else due_ms
+        self._due_ms = min(alarm.due_ms for alarm in self._alarms)
+
+    def _run(self, until_ms: int) -> None:
+        while self._due_ms <= until_ms:
+            at_ms = self._due_ms
+            self.power_meter.integrate(self._at_ms, at_ms)
+            self._at_ms = at_ms
+            for alarm in self._alarms:
+                if alarm.due_ms == at_ms:
+                    alarm.fire(at_ms)
+                    due_ms = alarm.follow(at_ms)
+                    alarm.due_ms = _NEVER if due_ms is None else due_ms
+            self._due_ms = min([alarm.due_ms for alarm in self._alarms])
+        if until_ms > self._at_ms:
+            self.power_meter.integrate(self._at_ms, until_ms)
+            self._at_ms = until_ms
+
+    def _catch_up(self, now: float) -> None:
+        if not self.powered:
+            raise LocalError("the meter has no power")
+        self._now = now
+        self._run(self.clock.utc_ms(now))
+
+    def _record(self, recorder: DataRecorder, at_ms: int) -> None:
+        self._add_row(recorder, recorder.record(at_ms))
+
+    def _recorder(self, name: str) -> DataRecorder:
+        found = self.recorders.get(name)
+        if found is None:
+            raise LocalError(f"no Data Recorder is called {name!r}; there are {', '.join(self.recorders)}")
+        return found
+
+    def _add_row(self, recorder: DataRecorder, row: bytes | None) -> bool:
+        if row is None:
+            return False
+        rows = self._batch.rows.get(recorder.name)
+        if rows is None:
+            rows = self._batch.rows[recorder.name] = recorder.new_rows(recorder.next_sequence - 1)
+        rows.octets += row
+        return True
+
+    def _clear(self, recorder: DataRecorder) -> None:
+        self._batch.rows[recorder.name] = recorder.clear()
+
+    def _gather(self, bits: Status) -> None:
+        for recorder in self.recorders.values():
+            recorder.bits |= bits
+
+    def _log(self, at_ms: int, priority: int, cause: str, effect: str) -> None:
+        event = self.event_log.make(at_ms, priority, cause, effect)
+        if event is not None:
+            self._batch.events.append(event)
+
+    def _notice_dst(self, at_ms: int) -> None:
+        """Gather bit 8 or 9 if DST began or ended.
+
+        The row stamped with the very instant of the switch carries the bit: it is the first that shows
+        the new deviation.
+        """
+        active = self.clock.dst_active(at_ms)
+        if active == self._dst:
+            return
+        self._dst = active
+        self._gather(Status.DST_STARTED if active else Status.DST_ENDED)
+        self._log(at_ms, Priority.INFORMATION, "DST", "started" if active else "ended")
+
+    def _resume(self, down_ms: int, up_ms: int, *, logged: bool) -> None:
+        """Come back from an outage."""
+        if not logged:
+            self._log(down_ms, Priority.WARNING, "Power down", "found at power up")
+        self._log(up_ms, Priority.WARNING, "Power up", "")
+        for recorder in self.recorders.values():
+            self._insert_outage_records(recorder, down_ms, up_ms)
+        self._gather(Status.POWER_DOWN | Status.POWER_UP)
+        self._notice_dst(up_ms)
+        self.power_meter.restart_window()
+        self.powered = True
+        self._arm(up_ms)
+        self._touched = True
+
+    def _insert_outage_records(self, recorder: DataRecorder, down_ms: int, up_ms: int) -> None:
+        if not recorder.setup.insert_outage_records or recorder.trigger is None:
+            return
+        # Years without power must not cost more than the ring holds.
+        if recorder.setup.circular and recorder.period_s:
+            down_ms = max(down_ms, up_ms - recorder.depth * recorder.period_s * 1000)
+        due_ms = recorder.trigger.next_boundary(down_ms, self.clock)
+        while due_ms <= up_ms and self._add_row(recorder, recorder.record_outage(due_ms)):
+            due_ms = recorder.trigger.next_boundary(due_ms, self.clock)
+
+    def _restore(self, saved: Saved) -> None:
+        self.power_meter.restore(saved.state.power_meter)
+        self.event_log.publish(list(saved.events))
+        self.event_log.next_sequence = max(self.event_log.next_sequence, saved.state.next_event)
+        for name, kept in saved.state.recorders.items():
+            recorder = self.recorders.get(name)
+            if recorder is None:
+                self._strangers[name] = kept
+                continue
+            if kept.fingerprint != recorder.setup.fingerprint:
+                recorder.restore(kept.next_sequence, kept.next_sequence, 0, kept.next_sequence, b"")
+                self._clear(recorder)
+                self._log(
+                    self.clock.utc_ms(self._now), Priority.SETUP_CHANGE, f"{name} changed", "log cleared"
+                )
+                continue
+            recorder.deepen(kept.depth)
+            first, rows = saved.rows.get(name, (kept.next_sequence, b""))
+            recorder.restore(kept.next_sequence, kept.rearm_sequence, kept.bits, first, rows)
+
+    def _new_batch(self) -> Pending:
+        return Pending(event_depth=self.event_log.setup.depth)

@@ -1,0 +1,128 @@
+"""What outlives a power cut, and the batches in which it is handed to whoever keeps it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from iondlms.errors import LocalError
+
+from .event_log import Event
+from .power_meter import PowerMeterState
+from .recorder import NewRows
+from .source import Flow
+
+__all__ = ["MeterState", "Pending", "RecorderState", "Saved"]
+
+
+@dataclass(frozen=True, slots=True)
+class RecorderState:
+    """What a Data Recorder must still know: of its set-up only whether it changed."""
+
+    fingerprint: str
+    depth: int  # above the configured one where history was asked for
+    next_sequence: int
+    rearm_sequence: int
+    bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class MeterState:
+    """Registers, clock and recorders at one instant."""
+
+    alive_ms: int  # the meter's UTC
+    offset_ms: int  # how far the meter's clock was set off the host's
+    powered: bool  # False: the power down is known and logged
+    next_event: int
+    power_meter: PowerMeterState
+    recorders: Mapping[str, RecorderState]
+
+    def encode(self) -> str:
+        """Return the state as JSON text."""
+        meter = self.power_meter
+        return json.dumps(
+            {
+                "alive_ms": self.alive_ms,
+                "offset_ms": self.offset_ms,
+                "powered": self.powered,
+                "next_event": self.next_event,
+                "totals": meter.totals,
+                "interval_begin": meter.interval_begin,
+                "interval": meter.interval,
+                "recorders": {
+                    name: [each.fingerprint, each.depth, each.next_sequence, each.rearm_sequence, each.bits]
+                    for name, each in self.recorders.items()
+                },
+            }
+        )
+
+    @classmethod
+    def decode(cls, text: str) -> MeterState:
+        """Read what `encode` wrote; LocalError for anything else."""
+        try:
+            body = json.loads(text)
+            interval = body["interval"]
+            return cls(
+                int(body["alive_ms"]),
+                int(body["offset_ms"]),
+                bool(body["powered"]),
+                int(body["next_event"]),
+                PowerMeterState(
+                    Flow(*map(int, body["totals"])),
+                    _five(body["interval_begin"]),
+                    None if interval is None else _five(interval),
+                ),
+                {
+                    str(name): RecorderState(str(fingerprint), *map(int, numbers))
+                    for name, (fingerprint, *numbers) in body["recorders"].items()
+                },
+            )
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise LocalError(f"the kept state of the meter cannot be read: {error!r}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What was kept: the state, and each recorder's rows as (first sequence number, packed rows)."""
+
+    state: MeterState
+    rows: Mapping[str, tuple[int, bytes]] = field(default_factory=dict)
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(slots=True)
+class Pending:
+    """New rows, events and state that no reader sees before they are durable and published.
+
+    Batches are written, and published, in the order in which they were made.
+    """
+
+    rows: dict[str, NewRows] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    event_depth: int = 500
+    state: MeterState | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.rows or self.events or self.state)
+
+    def merge(self, later: Pending) -> None:
+        """Add the batch that follows, so that both can be tried again as one; what a ring would push
+        out at once is dropped, so a full disk does not fill the memory too.
+        """
+        for name, rows in later.rows.items():
+            kept = self.rows.get(name)
+            if kept is None or rows.cleared:
+                self.rows[name] = rows
+            else:
+                kept.octets += rows.octets
+                kept.depth = rows.depth
+                kept.trim()
+        self.events = [*self.events, *later.events][-later.event_depth :]
+        self.event_depth = later.event_depth
+        self.state = later.state or self.state
+
+
+def _five(numbers: list[int]) -> tuple[int, int, int, int, int]:
+    a, b, c, d, e = map(int, numbers)
+    return a, b, c, d, e

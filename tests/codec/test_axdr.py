@@ -375,6 +375,13 @@ def test_attacks_end_soon_and_small(octets: bytes, what: str) -> None:
     assert time.process_time() - started < 1, what  # RB-04; a few ms in truth
 
 
+@pytest.mark.parametrize("tag", ["01", "02", "1302"])
+def test_a_count_that_lies_is_refused_before_any_element_is_read(tag: str) -> None:
+    for octets in (tag + "05 00 00 00 00", tag + "84FFFFFFFF" + "07"):  # 07: no tag, if it were read
+        with pytest.raises(DecodeError, match="elements declared"):
+            decode(bytes.fromhex(octets))
+
+
 def test_described_null_data_is_fine_in_measure() -> None:
     members = VALUES_PER_OCTET - 2  # beside the structure and the one value with an octet
     octets = bytes((0x13, 2, members + 1)) + bytes(members) + b"\x11\x03\x01\x02\x03"

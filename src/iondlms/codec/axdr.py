@@ -133,10 +133,7 @@ class CompactArray(NamedTuple):
         reader = Reader(self.contents)
         budget = _Budget(len(self.contents) * VALUES_PER_OCTET)
         while reader.remaining:
-            before = reader.remaining
             yield read(reader, self.description, budget)
-            if reader.remaining == before:
-                raise DecodeError("a compact-array of elements without octets")
 
 
 # By tag, as in the table above.

@@ -1,0 +1,145 @@
+"""The numbered exchange of I and RR frames that both sides share (IEC 62056-46 6.4.4.4.3.4 to .6, 6.4.4.9).
+
+With a window of one frame there is at most one unacknowledged I frame, so V(A) needs no variable: it is V(S),
+or one below while a frame is unacknowledged.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final, NamedTuple
+
+from iondlms.hdlc.frame import POLL, Control, build
+
+__all__ = ["COMMAND_LLC", "RESPONSE_LLC", "Acknowledgement", "Event", "Reaction", "Transfer"]
+
+COMMAND_LLC: Final = bytes.fromhex("E6 E6 00")
+RESPONSE_LLC: Final = bytes.fromhex("E6 E7 00")
+
+
+class Event(Enum):
+    """What a link tells its user. The server's side uses the first four."""
+
+    CONNECTED = "connected"  # the numbers start at 0 again, whatever was before
+    DISCONNECTED = "disconnected"
+    LSDU = "lsdu"  # one is complete: a request that wants an answer, or the answer to ours
+    TOO_LONG = "too long"  # a request was longer than we hold; it is gone, and wants an answer too
+    BUSY = "busy"  # the server has our request and nothing to say yet: poll
+    UNNUMBERED = "unnumbered"  # a UI frame's LSDU, outside the sequence
+    FAILED = "failed"  # the link is of no use before the next SNRM; `reason` says why
+
+
+class Reaction(NamedTuple):
+    """What one input brings about: octets to send now, and one event at most."""
+
+    octets: bytes = b""
+    event: Event | None = None
+    client: int = 0  # the client's SAP
+    lsdu: bytes = b""  # without LLC
+    reason: str = ""
+
+
+class Acknowledgement(Enum):
+    """What an N(R) says of our frames."""
+
+    ALL = "all"  # everything we sent has come
+    MISSED = "missed"  # our unacknowledged frame has not
+    WRONG = "wrong"  # it names a frame that we did not send, or that was acknowledged before
+
+
+class Transfer:
+    """V(S), V(R), the LSDU going out and the LSDU coming in, of one link from one SNRM to the next.
+
+    P or F is set in each frame: with a window of one, each I frame is the last of its transmission.
+    """
+
+    __slots__ = (
+        "_destination",
+        "_left",
+        "_more",
+        "_parts",
+        "_source",
+        "_unacknowledged",
+        "receive_number",
+        "send_number",
+        "send_size",
+    )
+
+    def __init__(self, destination: bytes, source: bytes, send_size: int) -> None:
+        self._destination = destination
+        self._source = source
+        self.send_size = send_size  # octets of information in a frame
+        self.send_number = 0  # V(S)
+        self.receive_number = 0  # V(R)
+        self._left = b""  # of the LSDU and its LLC: what was not sent yet
+        self._unacknowledged = b""  # information of the I frame that is
+        self._more = False  # its S bit
+        self._parts = b""  # segments received so far
+
+    # What we send
+
+    def give(self, information: bytes) -> None:
+        """Take an LSDU with its LLC, to be sent by `next_frame`; what was left of another is dropped."""
+        self._left = information
+
+    @property
+    def idle(self) -> bool:
+        """Whether no frame is unacknowledged."""
+        return not self._unacknowledged
+
+    @property
+    def unsent(self) -> bool:
+        """Whether something is left to send."""
+        return bool(self._left)
+
+    def check(self, receive_number: int) -> Acknowledgement:
+        """Return what a received N(R) says, changing nothing."""
+        if receive_number == self.send_number:
+            return Acknowledgement.ALL
+        if self._unacknowledged and receive_number == self.send_number - 1 & 7:
+            return Acknowledgement.MISSED
+        return Acknowledgement.WRONG
+
+    def acknowledge(self) -> None:
+        """Everything sent has come."""
+        self._unacknowledged = b""
+
+    def next_frame(self) -> bytes:
+        """Return the next I frame, empty if there is none. The one before must be acknowledged."""
+        if not self._left:
+            return b""
+        self._unacknowledged = self._left[: self.send_size]
+        self._left = self._left[self.send_size :]
+        self._more = bool(self._left)
+        self.send_number = self.send_number + 1 & 7
+        return self.repeat()
+
+    def repeat(self) -> bytes:
+        """Return the unacknowledged I frame again, with the present N(R)."""
+        control = self.receive_number << 5 | POLL | (self.send_number - 1 & 7) << 1
+        return build(self._destination, self._source, control, self._unacknowledged, self._more)
+
+    def receive_ready(self) -> bytes:
+        """Return an RR frame."""
+        return build(self._destination, self._source, self.receive_number << 5 | POLL | Control.RR)
+
+    # What we receive
+
+    @property
+    def received(self) -> int:
+        """Octets of the segments that wait for the rest."""
+        return len(self._parts)
+
+    def discard(self) -> None:
+        """Forget the segments received so far."""
+        self._parts = b""
+
+    def accept(self, information: bytes, more: bool) -> bytes | None:
+        """Count an I frame in sequence; return the LSDU with its LLC, None while segments are to come."""
+        self.receive_number = self.receive_number + 1 & 7
+        if more:
+            self._parts += information
+            return None
+        whole = self._parts + information if self._parts else information
+        self._parts = b""
+        return whole

@@ -1,0 +1,238 @@
+"""The hub of the server: octets and time in, octets out. Read it from top to bottom.
+
+A chunk goes through the deframer of its framing, the link, and the association of its client; the answer is
+the return value. Nothing here waits, and nothing that is received makes it raise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
+
+from iondlms.hdlc import Deframer, Event, Frame, Kind, Secondary
+from iondlms.meter.refusals import Cause, refusal
+from iondlms.meter.service import MANAGEMENT_LOGICAL_DEVICE, Application, Association, LinkLimits
+from iondlms.wrapper import NO_STATION, Oversized, Wpdu, WrapperDeframer
+
+__all__ = ["Framing", "MeterEndpoint", "PortSetup"]
+
+Framing = Literal["auto", "hdlc", "wrapper"]
+
+_FLAG: Final = 0x7E
+_WRAPPER_START: Final = b"\x00\x01"
+_LARGEST_WPDU: Final = 0xFFFF
+_TOO_LONG: Final = refusal(Cause.TOO_LONG)
+
+
+@dataclass(frozen=True, slots=True)
+class PortSetup:
+    """The settings of one port that concern the protocol."""
+
+    name: str = "ETHERNET"
+    unit_id: int = 100
+    framing: Framing = "auto"
+    rx_timeout_s: float = 1.5  # silence inside a frame that ends it
+    inactivity_s: float = 120.0  # silence that ends links and associations
+    max_pdu: int = 1024  # octets of APDU taken over the wrapper
+    silent_before_snrm: bool = False  # say nothing, instead of DM, to a frame before SNRM
+
+
+class Served(Protocol):
+    """What an endpoint asks of the meter behind it."""
+
+    def advance(self, now: float) -> None:
+        """Let everything happen that is due."""
+
+    def application(self, port: str) -> Application:
+        """Return what the associations on a port share."""
+
+
+class MeterEndpoint:
+    """One line of the meter: a serial port, or one TCP connection."""
+
+    __slots__ = ("_application", "_heard", "_line", "_meter", "_prefix", "_setup", "closed", "idle")
+
+    def __init__(self, meter: Served, setup: PortSetup, now: float) -> None:
+        self._meter = meter
+        self._setup = setup
+        self._application = meter.application(setup.name)
+        self._heard = now  # when the last octet came or went
+        self._prefix = b""  # octets that do not tell yet which framing they are of
+        self._line: _HdlcLine | _WrapperLine | None = None
+        self.idle = False  # the inactivity time-out has passed
+        self.closed = False  # nothing that comes can be understood any more
+        if setup.framing != "auto":
+            self._line = self._make_line(setup.framing)
+
+    def receive_data(self, data: bytes, now: float) -> bytes:
+        """Take octets and return the answer to them; nothing once `closed`."""
+        line = self._line
+        if self.closed:
+            return b""
+        if self.idle:
+            self.idle = False
+        elif now - self._heard >= self._setup.inactivity_s:
+            self._abort()
+        elif line is not None and line.half_frame and now - self._heard >= self._setup.rx_timeout_s:
+            line.flush()
+        self._heard = now
+        if line is None:
+            data = self._prefix + data
+            framing = _framing_of(data)
+            if framing is None:
+                self._prefix = data
+                return b""
+            self._prefix = b""
+            if framing == "unknown":
+                self.closed = True
+                return b""
+            line = self._line = self._make_line(framing)
+        answer = line.receive(data, now)
+        self.closed = line.broken
+        return answer
+
+    def next_deadline(self) -> float | None:
+        """Return when the half frame or the silence has lasted too long; None once idle."""
+        if self.idle:
+            return None
+        if self._line is not None and self._line.half_frame:
+            return self._heard + min(self._setup.rx_timeout_s, self._setup.inactivity_s)
+        return self._heard + self._setup.inactivity_s
+
+    def handle_timeout(self, now: float) -> bytes:
+        """Throw a half frame away, end what was idle too long. The meter never speaks first."""
+        if self._line is not None and self._line.half_frame and now >= self._heard + self._setup.rx_timeout_s:
+            self._line.flush()
+        if now >= self._heard + self._setup.inactivity_s:
+            self._abort()
+            self.idle = True
+        return b""
+
+    def _abort(self) -> None:
+        self._prefix = b""
+        if self._line is not None:
+            self._line.flush()
+            self._line.abort()
+
+    def _make_line(self, framing: Literal["hdlc", "wrapper"]) -> _HdlcLine | _WrapperLine:
+        made = _HdlcLine if framing == "hdlc" else _WrapperLine
+        return made(self._meter, self._application, self._setup)
+
+
+def _framing_of(data: bytes) -> Literal["hdlc", "wrapper", "unknown"] | None:
+    """Return the framing that the first octets of a connection are of; None while they do not tell.
+
+    0x7E is HDLC and 00 01 is version 1 of the wrapper. 00 and another version, with ports and length that a
+    wrapper header could have, cannot be delimited: unknown. All else is noise, which HDLC knows to skip.
+    """
+    if data[:1] != b"\x00":
+        return "hdlc" if data else None
+    if len(data) < 2:
+        return None
+    if data.startswith(_WRAPPER_START):
+        return "wrapper"
+    if _FLAG in data[:5] or data[2:3] > b"\x00" or data[4:5] > b"\x00":
+        return "hdlc"
+    return "unknown" if len(data) >= 5 else None
+
+
+class _HdlcLine:
+    """Frames of all clients on one line."""
+
+    __slots__ = ("_application", "_associations", "_deframer", "_meter", "_secondary", "_silent_before_snrm")
+
+    broken = False  # HDLC finds its way back from anything
+
+    def __init__(self, meter: Served, application: Application, setup: PortSetup) -> None:
+        self._meter = meter
+        self._application = application
+        self._deframer = Deframer()
+        self._secondary = Secondary(setup.unit_id, MANAGEMENT_LOGICAL_DEVICE)
+        self._associations: dict[int, Association] = {}  # of the clients that have a link
+        self._silent_before_snrm = setup.silent_before_snrm
+
+    @property
+    def half_frame(self) -> bool:
+        return self._deframer.pending
+
+    def flush(self) -> None:
+        self._deframer.flush()
+
+    def abort(self) -> None:
+        self._secondary.abort()
+        self._associations.clear()
+
+    def receive(self, data: bytes, now: float) -> bytes:
+        frames = self._deframer.feed(data)
+        if len(frames) == 1:
+            return self._answer(frames[0], now)
+        return b"".join([self._answer(frame, now) for frame in frames])
+
+    def _answer(self, frame: Frame, now: float) -> bytes:
+        reaction = self._secondary.receive(frame)
+        event, client = reaction.event, reaction.client
+        if event is None:
+            return b"" if self._kept_silent(frame) else reaction.octets
+        if event is Event.LSDU:
+            self._meter.advance(now)
+            limits = LinkLimits(self._secondary.max_request(client), self._secondary.max_answer(client), 0)
+            lsdu = self._associations[client].handle(reaction.lsdu, limits)
+            return reaction.octets + self._secondary.answer(client, lsdu)
+        if event is Event.TOO_LONG:
+            return reaction.octets + self._secondary.answer(client, _TOO_LONG)
+        # A link that begins or ends takes the association of before with it.
+        self._associations.pop(client, None)
+        if event is Event.CONNECTED:
+            self._associations[client] = Association(self._application, client)
+        return reaction.octets
+
+    def _kept_silent(self, frame: Frame) -> bool:
+        if not self._silent_before_snrm or frame.kind is Kind.DISC or frame.kind is Kind.SNRM:
+            return False
+        return frame.source[0] >> 1 not in self._secondary.clients
+
+
+class _WrapperLine:
+    """WPDUs of all clients on one connection."""
+
+    __slots__ = ("_application", "_associations", "_deframer", "_limits", "_meter")
+
+    half_frame = False  # a WPDU may take its time: TCP loses nothing
+
+    def __init__(self, meter: Served, application: Application, setup: PortSetup) -> None:
+        self._meter = meter
+        self._application = application
+        self._deframer = WrapperDeframer(setup.max_pdu)
+        self._associations: dict[int, Association] = {}  # by client SAP, of the SAPs that exist
+        self._limits = LinkLimits(setup.max_pdu, 0, _LARGEST_WPDU)
+
+    @property
+    def broken(self) -> bool:
+        return self._deframer.broken
+
+    def flush(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        self._associations.clear()
+
+    def receive(self, data: bytes, now: float) -> bytes:
+        return b"".join([self._answer(wpdu, now) for wpdu in self._deframer.feed(data)])
+
+    def _answer(self, wpdu: Wpdu | Oversized, now: float) -> bytes:
+        if wpdu.destination != MANAGEMENT_LOGICAL_DEVICE or wpdu.source == NO_STATION:
+            return b""
+        if isinstance(wpdu, Oversized):
+            return b"" if _TOO_LONG is None else wpdu.reply(_TOO_LONG)
+        self._meter.advance(now)
+        apdu = self._association(wpdu.source).handle(wpdu.apdu, self._limits)
+        return b"" if apdu is None else wpdu.reply(apdu)
+
+    def _association(self, client_sap: int) -> Association:
+        association = self._associations.get(client_sap)
+        if association is None:
+            association = Association(self._application, client_sap)
+            # Only SAPs that can be associated are remembered: a port number is chosen by the peer.
+            if client_sap in self._application.clients:
+                self._associations[client_sap] = association
+        return association

@@ -1,0 +1,207 @@
+"""A running meter: the asyncio side of `Meter`. Ports, timers, the store's writer thread, a graceful stop.
+
+Rows are written by one thread, so no disk ever holds the event loop; a client sees a row only once it is on
+the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Final, Self
+
+from iondlms.errors import DlmsError
+from iondlms.ion.source import Source
+from iondlms.ion.state import Pending
+from iondlms.meter.config import Config, PortSection
+from iondlms.meter.meter import Meter
+from iondlms.ports.endpoint import Endpoint
+from iondlms.ports.tcp import TcpPort
+from iondlms.store import Store, StoreError
+
+__all__ = ["MeterHost"]
+
+_LOG: Final = logging.getLogger("iondlms.meter.host")
+_RETRY_S: Final = 5.0  # after a failed write: long enough not to fill the log, short against a period
+
+
+class MeterHost:
+    """One meter with its ports open, between `start` and `stop`; also an async context manager.
+
+    `utc_ms` is the instant to start at, None for the host's clock; `speed` lets the meter's time run faster.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        utc_ms: int | None = None,
+        speed: float = 1.0,
+        source: Source | None = None,
+    ) -> None:
+        self._utc_ms = time.time_ns() // 1_000_000 if utc_ms is None else utc_ms
+        year = datetime.fromtimestamp(self._utc_ms / 1000, UTC).year
+        self.meter = Meter(config, start_year=year, source=source, commit=self._commit, speed=speed)
+        self.ports = [self._port(section) for section in config.port]
+        self._store: Store | None = None
+        self._writer: ThreadPoolExecutor | None = None
+        self._running = False
+        self._waiting: Pending | None = None  # batches that came while one is being written
+        self._written: asyncio.Future[None] | None = None
+        self._failing = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def start(self) -> None:
+        """Open the data folder, power the meter up, make its history, listen.
+
+        StoreError or PortError if the folder or a port cannot be had; then nothing is open.
+        """
+        loop = asyncio.get_running_loop()
+        folder = self.meter.config.meter.data
+        saved = None
+        if folder is not None:
+            self._store = Store.open(folder)
+            self._writer = ThreadPoolExecutor(1, thread_name_prefix="iondlms-store")
+        try:
+            if self._store is not None:
+                saved = self._store.load()
+            for port in self.ports:
+                await port.bind()
+            self.meter.start(self._utc_ms, loop.time(), saved)
+            for port in self.ports:
+                await port.start()
+        except BaseException:
+            await self._close()
+            raise
+        self._running = True
+        self._arm()
+
+    async def stop(self) -> None:
+        """Close the ports, power the meter down, and have everything on the disk."""
+        if not self._running:
+            return
+        self._running = False
+        if self._timer is not None:
+            self._timer.cancel()
+        for port in self.ports:
+            await port.stop()
+        await self.settled()
+        try:
+            self.meter.power_down(asyncio.get_running_loop().time())
+            if self._waiting is not None and self._store is not None:
+                self._store.write(self._waiting)
+        except StoreError as error:
+            _LOG.error("%s; what was not written before is lost", error)
+        await self._close()
+
+    async def __aenter__(self) -> Self:
+        if not self._running:
+            await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def settled(self) -> None:
+        """Wait until all that the meter has recorded is written and can be read."""
+        while self._written is not None:
+            await self._written
+
+    def _port(self, section: PortSection) -> TcpPort:
+        def make_endpoint(now: float) -> Endpoint:
+            return self.meter.endpoint(section, now)
+
+        host, port = section.address
+        return TcpPort(section.name, host, port, make_endpoint)
+
+    async def _close(self) -> None:
+        for port in self.ports:
+            await port.stop()
+        if self._writer is not None:
+            self._writer.shutdown()
+        if self._store is not None:
+            self._store.close()
+
+    # --- time -------------------------------------------------------------------------------------
+
+    def _arm(self) -> None:
+        """Have a timer at the meter's next deadline; a clock that is set moves it."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self.meter.next_deadline()
+        if deadline is not None and self._running:
+            self._timer = asyncio.get_running_loop().call_at(deadline, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self.meter.advance(asyncio.get_running_loop().time())
+        self._arm()
+
+    # --- the store --------------------------------------------------------------------------------
+
+    def _commit(self, batch: Pending) -> None:
+        """Take a batch from the meter: it is published once it is on the disk."""
+        if self._store is None:
+            self.meter.publish(batch)
+        elif not self._running and self._written is None and self._waiting is None:
+            # Starting or stopping: nobody is served meanwhile, so the disk may be waited for.
+            self._store.write(batch)
+            self.meter.publish(batch)
+        elif self._written is None and not self._failing:
+            self._write(batch)
+        elif self._waiting is None:
+            self._waiting = batch
+        else:
+            self._waiting.merge(batch)
+        if self._running:
+            self._arm()
+
+    def _write(self, batch: Pending) -> None:
+        if self._store is None or self._writer is None:
+            return
+        loop = asyncio.get_running_loop()
+        writing = loop.run_in_executor(self._writer, self._store.write, batch)
+        self._written = loop.create_future()
+        writing.add_done_callback(lambda done: self._after_write(done, batch))
+
+    def _after_write(self, done: asyncio.Future[None], batch: Pending) -> None:
+        error = done.exception()
+        written, self._written = self._written, None
+        if error is None:
+            if self._failing:
+                _LOG.warning("the data folder can be written again")
+            self._failing = False
+            self.meter.publish(batch)
+            waiting, self._waiting = self._waiting, None
+            if waiting is not None:
+                self._write(waiting)
+        elif isinstance(error, DlmsError):
+            self._keep_trying(error, batch)
+        else:
+            _LOG.error("writing the data folder failed", exc_info=error)
+            self._keep_trying(error, batch)
+        if written is not None and not written.done():
+            written.set_result(None)
+
+    def _keep_trying(self, error: BaseException, batch: Pending) -> None:
+        """Keep what could not be written, and go on answering without it."""
+        if not self._failing:
+            _LOG.error("%s; the meter goes on and tries again", error)
+        self._failing = True
+        if self._waiting is not None:
+            batch.merge(self._waiting)
+        self._waiting = batch
+        if self._running:
+            asyncio.get_running_loop().call_later(_RETRY_S, self._retry)
+
+    def _retry(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and self._written is None:
+            self._write(waiting)

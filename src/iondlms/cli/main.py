@@ -1,0 +1,84 @@
+"""The command `iondlms`: finds the verb, and turns errors into one line and an exit status.
+
+A verb's module is imported when the verb is used, so that `--version` and completion stay fast.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from enum import IntEnum
+from importlib.metadata import version
+from typing import Final, NoReturn
+
+import click
+
+from iondlms.errors import DlmsError, LocalError, PortError
+
+__all__ = ["ExitStatus", "main"]
+
+# Verb -> module; the command is the function of the same name in it.
+VERBS: Final = ("demo", "serve", "ping", "objects", "read", "profile", "clock", "explain")
+
+
+class ExitStatus(IntEnum):
+    """What the shell gets."""
+
+    OK = 0
+    REFUSED = 1  # the meter or the protocol said no
+    USAGE = 2  # usage or configuration
+    NO_CONNECTION = 3  # or time-out
+    NO_ASSOCIATION = 4  # refused at association or password
+    FLEET = 5  # part of the fleet failed
+    INTERRUPTED = 130
+
+
+class _Verbs(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in VERBS:
+            return None
+        command = getattr(importlib.import_module(f"iondlms.cli.{cmd_name}"), cmd_name)
+        return command if isinstance(command, click.Command) else None
+
+
+@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("iondlms"), prog_name="iondlms")
+def _iondlms() -> None:
+    """Be an ION meter, read ION meters: DLMS/COSEM over HDLC and the TCP wrapper.
+
+    \b
+    iondlms demo                                 a meter, read by a client, in ten seconds
+    iondlms serve --listen 127.0.0.1:4059        the meter on your desk
+    """
+
+
+def status_of(error: DlmsError) -> ExitStatus:
+    """Return the exit status of an error that ended a verb."""
+    if isinstance(error, PortError):
+        return ExitStatus.NO_CONNECTION
+    return ExitStatus.USAGE if isinstance(error, LocalError) else ExitStatus.REFUSED
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    try:
+        result = _iondlms.main(standalone_mode=False, prog_name="iondlms")
+        sys.exit(result if isinstance(result, int) else ExitStatus.OK)
+    except click.exceptions.Abort:
+        sys.exit(ExitStatus.INTERRUPTED)
+    except KeyboardInterrupt:
+        sys.exit(ExitStatus.INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except DlmsError as error:
+        for line in str(error).splitlines():
+            click.echo(f"iondlms: {line}", err=True)
+        sys.exit(status_of(error))
+    except BrokenPipeError:
+        # `iondlms ... | head`: whoever read us has had enough.
+        sys.stderr.close()
+        sys.exit(ExitStatus.OK)

@@ -1,0 +1,95 @@
+"""`iondlms serve`: the meter on the desk."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from pathlib import Path
+from typing import Any
+
+import click
+
+from iondlms.errors import LocalError, PortError
+from iondlms.meter.config import Config, load
+from iondlms.meter.host import MeterHost
+
+__all__ = ["serve"]
+
+
+@click.command()
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+@click.option("--model", help="ION9000, ION8650 (default), ION7400 or ION8800.")
+@click.option("--unit-id", type=int, help="Physical HDLC address, 1 to 9999; default 100.")
+@click.option("--listen", metavar="HOST:PORT", help="Default 127.0.0.1:4059; port 0 takes a free one.")
+@click.option(
+    "--framing", type=click.Choice(["auto", "hdlc", "wrapper"]), help="Default: by the first octet."
+)
+@click.option("--data", type=click.Path(path_type=Path), help="Folder of what outlives a restart.")
+@click.option("--history", type=int, help="Load-profile rows to make at the first start, ending now.")
+@click.option("--password-file", type=click.Path(path_type=Path), help="First line: the password of SAP 1.")
+@click.option("--password", envvar="IONDLMS_PASSWORD", help="The same, seen in the process list.")
+@click.option("--seed", type=int, help="Of the simulated load; default 1.")
+@click.option("--rx-timeout", metavar="S", help="Silence that ends a half frame; default 1.5.")
+@click.option("--inactivity", metavar="S", help="Silence that ends an association; default 120.")
+@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Any key, by its dotted path.")
+@click.option("-v", "--verbose", count=True, help="Log connections; twice: everything.")
+def serve(config: Path | None, settings: tuple[str, ...], verbose: int, **options: Any) -> None:
+    """Be a meter until SIGTERM or Ctrl-C.
+
+    Prints `listening PORT URL` for each open port, then `ready`.
+
+    \b
+    iondlms serve --history 3360 --password 12345678
+    iondlms serve meter.toml --set long_answers=segment
+    """
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=_level(verbose))
+    asyncio.run(_serve(load(config, _overrides(settings, options))))
+
+
+def _level(verbose: int) -> int:
+    return {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
+
+
+# Option -> key of the configuration.
+_KEYS = {
+    "model": "meter.model",
+    "unit_id": "port.ETHERNET.unit_id",
+    "listen": "port.ETHERNET.listen",
+    "framing": "port.ETHERNET.framing",
+    "data": "meter.data",
+    "history": "meter.history",
+    "password_file": "meter.password_file",
+    "password": "meter.password",
+    "seed": "meter.seed",
+    "rx_timeout": "port.ETHERNET.rx_timeout",
+    "inactivity": "port.ETHERNET.inactivity",
+}
+
+
+def _overrides(settings: tuple[str, ...], options: dict[str, Any]) -> list[tuple[str, Any]]:
+    found = [(_KEYS[name], value) for name, value in options.items() if value is not None]
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key:
+            raise LocalError(f"--set {setting}: write it as KEY=VALUE, such as long_answers=segment")
+        found.append((key.strip(), value))
+    return found
+
+
+async def _serve(config: Config) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    host = MeterHost(config)
+    try:
+        await host.start()
+    except PortError as error:
+        # Nobody failed to answer: the address that was configured is not to be had.
+        raise LocalError(str(error)) from error
+    async with host:
+        for port in host.ports:
+            click.echo(f"listening {port.name} {port.url}")
+        click.echo("ready")
+        await stop.wait()

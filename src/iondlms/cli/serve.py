@@ -13,6 +13,7 @@ import click
 from iondlms.errors import LocalError, PortError
 from iondlms.meter.config import Config, load
 from iondlms.meter.host import MeterHost
+from iondlms.meter.host import serve as run_meter
 
 __all__ = ["serve"]
 
@@ -78,18 +79,25 @@ def _overrides(settings: tuple[str, ...], options: dict[str, Any]) -> list[tuple
 
 
 async def _serve(config: Config) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+
+    def end() -> None:
+        # Once: a second signal must not break off the writing that the first one began.
+        if task is not None and not task.cancelling():
+            task.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    host = MeterHost(config)
+        asyncio.get_running_loop().add_signal_handler(number, end)
     try:
-        await host.start()
+        await run_meter(config, ready=_tell)
+    except asyncio.CancelledError:
+        pass  # by one of the signals: the end that was asked for
     except PortError as error:
         # Nobody failed to answer: the address that was configured is not to be had.
         raise LocalError(str(error)) from error
-    async with host:
-        for port in host.ports:
-            click.echo(f"listening {port.name} {port.url}")
-        click.echo("ready")
-        await stop.wait()
+
+
+def _tell(host: MeterHost) -> None:
+    for port in host.ports:
+        click.echo(f"listening {port.name} {port.url}")
+    click.echo("ready")

@@ -2,7 +2,7 @@
 
 from iondlms.meter.config import Config, ConfigError, load
 from iondlms.meter.endpoint import MeterEndpoint, PortSetup
-from iondlms.meter.host import MeterHost
+from iondlms.meter.host import MeterHost, serve
 from iondlms.meter.meter import Meter
 
-__all__ = ["Config", "ConfigError", "Meter", "MeterEndpoint", "MeterHost", "PortSetup", "load"]
+__all__ = ["Config", "ConfigError", "Meter", "MeterEndpoint", "MeterHost", "PortSetup", "load", "serve"]

@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -36,6 +36,7 @@ __all__ = [
     "load",
 ]
 
+_PORTS: Final = ("ETHERNET", "COM1", "COM2", "COM3", "COM4")
 MAX_PASSWORD: Final = 32  # octets, as the meter's own setup register
 
 
@@ -135,6 +136,13 @@ class ClockSection(_Section):
     event_threshold: Seconds = Field(
         default=1.0, ge=0, le=86400, description="a longer step sets the status bit"
     )
+
+    @field_validator("time_sync_source")
+    @classmethod
+    def _known_port(cls, value: str) -> str:
+        if value.upper() not in _PORTS:
+            raise ValueError(f"{value!r} is no port; there are {', '.join(_PORTS)}")
+        return value.upper()
 
 
 class PortSection(_Section):
@@ -274,7 +282,9 @@ def _port(document: dict[str, Any], parts: list[str], key: str) -> tuple[dict[st
     """Find the port that `port.NAME.key` means, by name or by number from 0; return it and the rest."""
     if len(parts) < 3:
         raise ConfigError(f"{key}: write it as port.NAME.KEY, as in port.ETHERNET.unit_id")
-    ports = cast("list[dict[str, Any]]", document.setdefault("port", [{"name": "ETHERNET"}]))
+    ports = document.setdefault("port", [{"name": "ETHERNET"}])
+    if not isinstance(ports, list) or not all(isinstance(port, dict) for port in ports):
+        raise ConfigError("port: write each port as a section of its own, headed [[port]]")
     for number, port in enumerate(ports):
         if parts[1] in (str(number), port.get("name", "ETHERNET")):
             return port, parts[2:]

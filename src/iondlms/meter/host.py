@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from types import TracebackType
@@ -23,7 +24,7 @@ from iondlms.ports.endpoint import Endpoint
 from iondlms.ports.tcp import TcpPort
 from iondlms.store import Store, StoreError
 
-__all__ = ["MeterHost"]
+__all__ = ["MeterHost", "serve"]
 
 _LOG: Final = logging.getLogger("iondlms.meter.host")
 _RETRY_S: Final = 5.0  # after a failed write: long enough not to fill the log, short against a period
@@ -202,6 +203,19 @@ class MeterHost:
             asyncio.get_running_loop().call_later(_RETRY_S, self._retry)
 
     def _retry(self) -> None:
+        if not self._running:
+            return  # `stop` has seen to what was waiting
         waiting, self._waiting = self._waiting, None
         if waiting is not None and self._written is None:
             self._write(waiting)
+
+
+async def serve(config: Config | None = None, *, ready: Callable[[MeterHost], None] | None = None) -> None:
+    """Run a meter until the task is cancelled; `ready` is called once its ports listen.
+
+    StoreError or PortError if the folder or a port cannot be had.
+    """
+    async with MeterHost(Config() if config is None else config) as host:
+        if ready is not None:
+            ready(host)
+        await asyncio.Event().wait()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
@@ -18,7 +19,7 @@ from iondlms.ion.meter import IonMeter
 from iondlms.ion.periodic_timer import PeriodicTimer
 from iondlms.ion.source import Source
 from iondlms.ion.state import Pending, Saved
-from iondlms.meter.config import Config, PortSection
+from iondlms.meter.config import Config, ConfigError, PortSection
 from iondlms.meter.endpoint import MeterEndpoint, PortSetup
 from iondlms.meter.objects import CLOCK, Presentation, logical_device
 from iondlms.meter.service import Application, ClientAccess
@@ -168,7 +169,10 @@ class Meter:
 def framework_of(config: Config, start_year: int) -> Framework:
     """Return the ION set-up that a configuration describes; LocalError if it contradicts itself."""
     settings, clock = config.meter, config.clock
-    made = setup_from_zone(clock.zone, start_year - _DST_YEARS_BACK) if clock.zone != "UTC" else ClockSetup()
+    made = ClockSetup()
+    if clock.zone != "UTC":
+        with _named("clock.zone"):
+            made = setup_from_zone(clock.zone, start_year - _DST_YEARS_BACK)
     made = replace(
         made,
         time_sync_source=clock.time_sync_source,
@@ -176,14 +180,15 @@ def framework_of(config: Config, start_year: int) -> Framework:
         event_threshold_ms=round(clock.event_threshold * 1000),
     )
     defaults = default_framework(settings.model)
-    factory = Factory(
-        settings.model,
-        settings.serial or _serial_number(defaults.factory.serial_number, config),
-        settings.revision,
-        settings.owner,
-        settings.tag_1,
-        settings.tag_2,
-    )
+    with _named("meter.revision"):
+        factory = Factory(
+            settings.model,
+            settings.serial.strip() or _serial_number(defaults.factory.serial_number, config),
+            settings.revision,
+            settings.owner,
+            settings.tag_1,
+            settings.tag_2,
+        )
     framework = default_framework(settings.model, factory=factory, clock=made)
     load_timer, billing_timer = (
         PeriodicTimer(trigger.name, int(section.period))
@@ -200,6 +205,15 @@ def framework_of(config: Config, start_year: int) -> Framework:
     )
 
 
+@contextmanager
+def _named(key: str) -> Iterator[None]:
+    """Let an error of the ION modules begin with the key that it comes from."""
+    try:
+        yield
+    except LocalError as error:
+        raise ConfigError(f"{key}: {error}") from error
+
+
 def _serial_number(example: str, config: Config) -> str:
     """Return a serial number that differs from meter to meter, in the form of the model's own."""
     return f"{example[:2]}-{config.port[0].unit_id:04d}A{config.meter.seed % 1000:03d}-01"
@@ -211,7 +225,7 @@ def _device_name(manufacturer: str, factory: Factory) -> str:
     name = manufacturer + factory.device_type.removeprefix("ION")
     room = _LDN_OCTETS - len(name)
     if not serial:
-        raise LocalError(
-            f"the serial number {factory.serial_number!r} has no letter or figure to name the device by"
+        raise ConfigError(
+            f"meter.serial: {factory.serial_number!r} has no letter or figure to name the device by"
         )
     return name + serial[-room:]

@@ -57,6 +57,10 @@ def _iondlms() -> None:
 
 def status_of(error: DlmsError) -> ExitStatus:
     """Return the exit status of an error that ended a verb."""
+    from iondlms.client.errors import AssociationRefused  # here: `--version` and `serve` need no client
+
+    if isinstance(error, AssociationRefused):
+        return ExitStatus.NO_ASSOCIATION
     if isinstance(error, PortError):
         return ExitStatus.NO_CONNECTION
     return ExitStatus.USAGE if isinstance(error, LocalError) else ExitStatus.REFUSED

@@ -1,0 +1,251 @@
+"""The verbs that read a meter, as processes against `iondlms serve`: output, exit status, one-line errors."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.interop.running import meter
+
+PASSWORD = "verbs-12"
+
+
+def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "iondlms", *words]
+    plain = {key: value for key, value in os.environ.items() if not key.startswith("IONDLMS_")}
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=plain | environment,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("verbs")
+    with meter(folder, "--history", "200", "--set", "clock.zone=Europe/Madrid", password=PASSWORD) as port:
+        yield f"tcp://127.0.0.1:{port}?unit=100"
+
+
+def ok(*words: str, **environment: str) -> str:
+    done = run(*words, **environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def documents(text: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(text)
+    return found
+
+
+def test_ping(url: str) -> None:
+    assert "SCH8650W0100A001 answers" in ok("ping", url)
+    (facts,) = documents(ok("ping", url, "-w", "-o", "json"))
+    assert (facts["framing"], facts["unit"], facts["client"], facts["max_pdu"]) == ("wrapper", 100, 16, 1024)
+    assert abs(facts["clock_apart_s"]) < 5
+
+
+def test_objects(url: str) -> None:
+    found = {item["logical name"]: item for item in documents(ok("objects", url, "-o", "json"))}
+    assert len(found) == 22
+    assert found["0-0:40.0.0*255"]["attributes"] == "1-6:r 7:- 8-9:r"
+    assert found["0-0:1.0.0*255"]["attributes"] == "1-9:r"
+    assert found["1-1:1.29.0*255"]["name"] == "kWh-del-int"
+    setting = documents(ok("objects", url, "-c", "1", "-o", "json", IONDLMS_PASSWORD=PASSWORD))
+    assert [item["attributes"] for item in setting if item["class"] == 8] == ["1:r 2:rw 3-9:r"]
+
+
+def test_the_load_profile_in_every_form(url: str) -> None:
+    words = ("profile", url, "load", "--last", "4")
+    rows = documents(ok(*words, "-o", "json"))
+    names = ["time", "status", "status_words", "kWh-del-int", "kVARh-del-int", "kWh-rec-int", "kVARh-rec-int"]
+    assert [list(row) for row in rows] == [names] * 4
+    assert [json.loads(line) for line in ok(*words, "-o", "jsonl").splitlines()] == rows
+    header, *lines = csv.reader(io.StringIO(ok(*words, "-o", "csv")))
+    assert header[3] == "kWh-del-int (Wh)"
+    assert [[line[0], int(line[3])] for line in lines] == [[row["time"], row["kWh-del-int"]] for row in rows]
+    table = ok(*words)
+    assert "kWh-del-int (Wh)" in table
+    assert all(row["time"] in table for row in rows)
+    times = [datetime.fromisoformat(row["time"]) for row in rows]
+    assert {later - earlier for earlier, later in pairwise(times)} == {timedelta(minutes=15)}
+    assert all(time.utcoffset() in (timedelta(hours=1), timedelta(hours=2)) for time in times)
+    in_utc = documents(ok(*words, "-o", "json", "--utc"))
+    assert [row["time"] for row in in_utc] == [time.astimezone(UTC).isoformat() for time in times]
+
+
+def test_parts_of_a_profile(url: str) -> None:
+    rows = documents(ok("profile", url, "billing", "-o", "json"))
+    assert len(rows) == 200
+    assert documents(ok("profile", url, "billing", "--entries", "3-5", "-o", "json")) == rows[2:5]
+    assert documents(ok("profile", url, "billing", "--entries", "198-", "-o", "json")) == rows[197:]
+    first, last = rows[10]["time"], rows[20]["time"]
+    part = ok("profile", url, "billing", "--from", first, "--to", last, "-o", "json", "-w")
+    assert documents(part) == rows[10:21]
+    chosen = ok("profile", url, "billing", "--last", "2", "--columns", "kWh-del,PF-sign-mean", "-o", "json")
+    assert documents(chosen) == [
+        {key: row[key] for key in ("time", "kWh-del", "PF-sign-mean")} for row in rows[-2:]
+    ]
+    (raw,) = documents(ok("profile", url, "billing", "--last", "1", "--raw", "-o", "json"))
+    assert raw["PF-sign-mean"] == round(rows[-1]["PF-sign-mean"] * 1000)
+
+
+def test_a_range_without_offset_is_local_time_of_the_meter(url: str) -> None:
+    rows = documents(ok("profile", url, "load", "--last", "8", "-o", "json"))
+    local = rows[0]["time"][:19]
+    assert documents(ok("profile", url, "load", "--from", local, "-o", "json")) == rows
+
+
+def test_read(url: str) -> None:
+    values = documents(
+        ok("read", url, "kWh-del", "1-1:13.0.0*255", "name", "load:7", "1.1.1.8.0.255:3", "-o", "json")
+    )
+    assert [item["attribute"] for item in values] == [2, 2, 2, 7, 3]
+    assert values[0]["unit"] == "Wh"
+    assert -1 <= values[1]["value"] <= 1
+    assert values[2]["value"] == "SCH8650W0100A001"
+    assert values[3]["value"] == 200
+    assert values[4]["value"] == [0, 30]
+    everything = documents(ok("read", url, "clock:0", "-o", "json"))
+    assert [item["attribute"] for item in everything] == list(range(1, 10))
+
+
+def test_the_clock_is_read_and_set(url: str, tmp_path: Path) -> None:
+    (reading,) = documents(ok("clock", url, "-o", "json"))
+    assert reading["deviation_min"] in (-60, -120)
+    assert abs(reading["apart_s"]) < 5
+    secret = tmp_path / "password"
+    secret.write_text(PASSWORD + "\n", encoding="utf-8")
+    wanted = datetime.now(UTC) + timedelta(hours=3)
+    words = ("clock", url, "--set", wanted.isoformat(), "--password-file", str(secret), "-o", "json")
+    (before,) = documents(ok(*words, "--dry-run"))
+    assert abs(before["apart_s"]) < 5
+    before, after = documents(ok(*words))
+    assert (before["when"], after["when"]) == ("before", "after")
+    assert abs(datetime.fromisoformat(after["utc"]) - wanted) < timedelta(seconds=5)
+    (set_back,) = documents(ok("clock", url, "--set", "now", "-o", "json", IONDLMS_PASSWORD=PASSWORD))[1:]
+    assert abs(set_back["apart_s"]) < 2
+
+
+def test_the_trace_shows_octets_and_hides_the_password(url: str, tmp_path: Path) -> None:
+    path = tmp_path / "trace.jsonl"
+    done = run(
+        "clock",
+        url,
+        "-c",
+        "1",
+        "--trace",
+        "--trace-explain",
+        "--trace-file",
+        str(path),
+        IONDLMS_PASSWORD=PASSWORD,
+    )
+    assert done.returncode == 0
+    lines = done.stderr.splitlines()
+    assert any(line.startswith("TX: ") and " 7E A0 0A " in line for line in lines)
+    assert any(line.startswith("RX: ") for line in lines)
+    assert "SNRM" in done.stderr
+    secret = PASSWORD.encode().hex(" ").upper()
+    kept = path.read_text(encoding="utf-8")
+    for text in (done.stderr, kept):
+        assert secret not in text
+        assert PASSWORD not in text
+    assert {json.loads(line)["direction"] for line in kept.splitlines()} == {"TX", "RX"}
+    assert secret in run("ping", url, "-c", "1", "-t", "--trace-secrets", IONDLMS_PASSWORD=PASSWORD).stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "told"),
+    [
+        (["ping", "nonsense"], 2, "is no URL of a meter"),
+        (["ping", "URL&colour=red"], 2, "colour= is no option of a URL"),
+        (["read", "URL", "kWh-dell"], 2, "did you mean kWh-del"),
+        (["read", "URL", "1-1:1.99.0*255"], 1, "object"),
+        (["profile", "URL", "load", "--from", "yesterday-ish"], 2, "is no time"),
+        (["profile", "URL", "load", "--entries", "9-3"], 2, "--entries"),
+        (["profile", "URL", "load", "--columns", "kWh-del"], 2, "is no column of this profile"),
+        (["profile", "URL", "1-0:77.7.7*255"], 1, ""),
+        (["clock", "URL", "--dry-run"], 2, "--dry-run goes with --set"),
+        (["clock", "URL", "--set", "2026-11-22T10:00", "--password-file", "PASSWORD"], 2, "add the offset"),
+        (["clock", "URL", "--set", "now"], 2, "client 1 needs a password"),
+        (["ping", "URL", "-c", "1", "--password-file", "WRONG"], 4, "authentication-failure"),
+        (["ping", "URL", "-c", "5"], 4, "refused the association"),
+        (["ping", "URL", "--password-file", "MISSING"], 2, "cannot be read"),
+        (["ping", "hdlc://127.0.0.1:1?timeout=1s"], 3, "no connection to 127.0.0.1:1"),
+        (["ping", "URL&framing=hdlc", "-s", "101", "--timeout", "0.1", "--retries", "1"], 3, ""),
+        (["ping", "SILENT", "--timeout", "0.1", "--retries", "1"], 3, ""),
+    ],
+)
+def test_an_error_is_one_line_and_an_exit_status(
+    url: str, tmp_path: Path, words: list[str], status: int, told: str
+) -> None:
+    (tmp_path / "right").write_text(PASSWORD, encoding="utf-8")
+    (tmp_path / "wrong").write_text("guess", encoding="utf-8")
+    with silent() as silent_url:
+        stand_in = {
+            "URL": url,
+            "SILENT": silent_url,
+            "PASSWORD": str(tmp_path / "right"),
+            "WRONG": str(tmp_path / "wrong"),
+            "MISSING": str(tmp_path / "missing"),
+        }
+        done = run(*(stand_in.get(word, word.replace("URL", url)) for word in words))
+    assert done.returncode == status, done.stderr
+    assert told in done.stderr
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("iondlms: ")
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+@contextmanager
+def silent() -> Iterator[str]:
+    """A host that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        taken: list[socket.socket] = []
+
+        def accept() -> None:
+            while True:
+                try:
+                    taken.append(listener.accept()[0])
+                except OSError:
+                    return
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        for line in taken:
+            line.close()
+
+
+def test_usage_errors_of_the_command_line_itself() -> None:
+    assert run("profile").returncode == 2
+    assert run("nonsense").returncode == 2
+    done = run("--version")
+    assert done.returncode == 0
+    assert done.stdout.startswith("iondlms, version ")
+
+
+def test_demo_reads_what_was_recorded() -> None:
+    done = run("demo", "--seed", "3", "--zone", "Pacific/Auckland")
+    assert done.returncode == 0, done.stderr
+    assert "All 384 rows that were read, over HDLC and over the wrapper, are as recorded." in done.stdout
+    assert "power up, power down" in done.stdout
+    assert "kWh-del-int (Wh)" in done.stdout

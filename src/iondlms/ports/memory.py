@@ -157,7 +157,8 @@ class _Direction:
         """Return the next piece; at another baud than the sender's it is something else."""
         piece = self._queue.popleft()
         if piece.destroyed:
-            return bytes(octet ^ 0xFF for octet in piece.octets)
+            # Never the same octet again, and not when it is destroyed on its way back either.
+            return bytes((7 * octet + 59) & 0xFF for octet in piece.octets)
         if piece.baud == self._receiver.baud(piece.end):
             return piece.octets
         # As a UART would: other octets, and fewer of them where the receiver is the slower one.
@@ -213,6 +214,8 @@ class NullModem:
         PortError where there is no deadline and nothing can ever arrive, or the meter has closed.
         """
         while True:
+            if self._meter.closed and self._down.arrival() is None:
+                raise PortError("the meter closed the connection")
             wake = self._meter.next_deadline()
             arrivals = (self._up.arrival(), self._down.arrival(), self._echoed())
             due = [at for at in (*arrivals, wake) if at is not None]
@@ -259,8 +262,6 @@ class NullModem:
             self._down.put(answer, self._now + turnaround)
             self._collide()
         self._steer()
-        if self._meter.closed and self._down.arrival() is None:
-            raise PortError("the meter closed the connection")
 
     def _steer(self) -> None:
         if self._pace is not None and self._steered is not None:

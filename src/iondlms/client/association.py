@@ -1,0 +1,67 @@
+"""What a client proposes in its AARQ, and what an AARE grants of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from iondlms.acse import (
+    AUTHENTICATION,
+    Aare,
+    Aarq,
+    ApplicationContextName,
+    AssociationResult,
+    AuthenticationValue,
+    MechanismName,
+    ServiceUser,
+)
+from iondlms.client.errors import AssociationRefused
+from iondlms.codec.reader import Reader
+from iondlms.xdlms import Conformance, InitiateRequest, InitiateResponse, decode_apdu
+
+__all__ = ["aarq", "granted", "proposed_by"]
+
+# What the client handles, and so all that it proposes.
+_READING: Final = (
+    Conformance.ATTRIBUTE0_SUPPORTED_WITH_GET
+    | Conformance.BLOCK_TRANSFER_WITH_GET_OR_READ
+    | Conformance.GET
+    | Conformance.SELECTIVE_ACCESS
+)
+_PUBLIC_CLIENT: Final = 16
+
+
+def proposed_by(client: int) -> Conformance:
+    """Return the conformance that a client proposes; the public client only reads."""
+    return _READING if client == _PUBLIC_CLIENT else _READING | Conformance.SET
+
+
+def aarq(proposed: Conformance, max_pdu: int, password: bytes | None) -> Aarq:
+    """Return the AARQ: long names without ciphering, with low level security where there is a password."""
+    information = InitiateRequest(proposed, max_pdu).encode()
+    if password is None:
+        return Aarq(ApplicationContextName.LOGICAL_NAME, information)
+    return Aarq(
+        ApplicationContextName.LOGICAL_NAME,
+        information,
+        AUTHENTICATION,
+        MechanismName.LOW,
+        AuthenticationValue(password),
+    )
+
+
+def granted(aare: Aare, proposed: Conformance) -> InitiateResponse:
+    """Return what an AARE grants; AssociationRefused if that is nothing, RemoteError if it cannot be read.
+
+    Accepted is accepted, whatever the diagnostic says beside it: meters in the field send 1 with it. One that
+    says nothing of what it grants is taken to grant all, and to set no limit.
+    """
+    if aare.result is not AssociationResult.ACCEPTED:
+        raise AssociationRefused.of(aare.diagnostic)
+    if aare.diagnostic is ServiceUser.AUTHENTICATION_REQUIRED and aare.responding_authentication_value:
+        raise AssociationRefused(aare.diagnostic, "the meter wants high level security; there is none here")
+    if aare.user_information is None:
+        return InitiateResponse(proposed, 0)
+    answer = decode_apdu(Reader(aare.user_information))
+    if not isinstance(answer, InitiateResponse):
+        raise AssociationRefused(aare.diagnostic, "the meter accepts, and refuses what was proposed")
+    return answer

@@ -1,0 +1,204 @@
+"""The client for asyncio: the operations of `operations.py`, run on an `AsyncTransport`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from datetime import datetime, timedelta, tzinfo
+from types import TracebackType
+from typing import Literal, TypeAlias, TypeVar
+
+from iondlms.client.objects import ClockReading, ClockSetting, MeterObject
+from iondlms.client.operations import Name, Operations, Scales
+from iondlms.client.profile import Profile
+from iondlms.client.reading import Progress, When
+from iondlms.client.session import Arrived, Connect, Effect, Exchange, Hooks, Operation, Session
+from iondlms.client.url import Target
+from iondlms.codec.axdr import Data
+from iondlms.errors import PortError
+from iondlms.ports import AsyncTransport
+from iondlms.ports.tcp import AsyncTcpTransport
+
+__all__ = ["AsyncConnector", "Client", "connect"]
+
+_T = TypeVar("_T")
+
+AsyncConnector: TypeAlias = Callable[[], Awaitable[AsyncTransport]]
+
+
+class Client:
+    """One meter, for as long as its `async with` block lasts. One operation runs at a time; others wait."""
+
+    def __init__(
+        self,
+        target: Target | str,
+        *,
+        password: str | bytes | None = None,
+        zone: tzinfo | None = None,
+        hooks: Hooks | None = None,
+        connector: AsyncConnector | None = None,
+    ) -> None:
+        """Name the meter; nothing is sent yet.
+
+        `zone` is for meters whose times have no deviation. `connector` gives the line, TCP by default.
+        """
+        self.target = Target.parse(target) if isinstance(target, str) else target
+        secret = password.encode() if isinstance(password, str) else password
+        self._hooks = Hooks() if hooks is None else hooks
+        self._operations = Operations(Session(self.target, secret, self._hooks), zone)
+        self._connector: AsyncConnector = self._tcp if connector is None else connector
+        self._transport: AsyncTransport | None = None
+        self._lock = asyncio.Lock()
+
+    @property
+    def session(self) -> Session:
+        """What was negotiated, and the framing that was found."""
+        return self._operations.session
+
+    async def __aenter__(self) -> Client:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Connect and associate; whatever is asked of a client that is not open opens it."""
+        try:
+            await self._run(self.session.open())
+        except BaseException:
+            await self._hang()
+            raise
+
+    async def close(self) -> None:
+        """Release the association and close the connection; closing twice is no fault."""
+        try:
+            await self._run(self.session.close())
+        finally:
+            await self._hang()
+
+    async def get(self, name: Name, attribute: int | None = None, class_id: int | None = None) -> Data:
+        """Return an attribute, 2 unless the name ends in `:N`; AccessError if the meter refuses it."""
+        return await self._run(self._operations.get(name, attribute, class_id))
+
+    async def get_raw(self, name: Name, attribute: int | None = None, class_id: int | None = None) -> bytes:
+        """Return an attribute as its octets came."""
+        return await self._run(self._operations.get_raw(name, attribute, class_id))
+
+    async def get_all(self, name: Name, class_id: int | None = None) -> dict[int, Data | None]:
+        """Return all attributes of an object by number; None for one that was refused."""
+        return await self._run(self._operations.get_all(name, class_id))
+
+    async def objects(self) -> tuple[MeterObject, ...]:
+        """Return the objects this association may see, with their rights."""
+        return await self._run(self._operations.objects())
+
+    async def clock(self) -> ClockReading:
+        """Return the meter's time."""
+        return await self._run(self._operations.clock())
+
+    async def set_clock(self, when: datetime, *, dry_run: bool = False) -> ClockSetting:
+        """Set the clock to an aware time; `dry_run` tells what would be sent. Never sent twice."""
+        return await self._run(self._operations.set_clock(when, dry_run))
+
+    async def profile(
+        self,
+        name: Name,
+        start: When | None = None,
+        end: When | None = None,
+        entries: tuple[int, int] | None = None,
+        columns: Iterable[Name] = (),
+        *,
+        last: int | None = None,
+        scalers: Scales | None = None,
+        zone: tzinfo | None = None,
+        nulls: Literal["keep", "repeat"] = "keep",
+        piece: timedelta | None = None,
+        progress: Progress | None = None,
+    ) -> Profile:
+        """Return rows of a profile: all, a range (both ends inclusive), entries from 1, or the last ones.
+
+        `scalers` overrides what the registers say. `piece` reads a long range in shorter ones. `progress` is
+        called with the octets received and the rows in them. TransferBroken keeps the rows that came.
+        """
+        operation = self._operations.profile(
+            name,
+            start=start,
+            end=end,
+            entries=entries,
+            last=last,
+            columns=columns,
+            scalers=scalers,
+            zone=zone,
+            nulls=nulls,
+            piece=piece,
+            progress=progress,
+        )
+        return await self._run(operation)
+
+    # --- the driver -----------------------------------------------------------------------------------
+
+    async def _run(self, operation: Operation[_T]) -> _T:
+        async with self._lock:
+            try:
+                effect = next(operation)
+                while True:
+                    try:
+                        arrived = await self._perform(effect)
+                    except PortError as error:
+                        effect = operation.throw(error)
+                    else:
+                        effect = operation.send(arrived)
+            except StopIteration as end:
+                result: _T = end.value
+                return result
+            finally:
+                operation.close()  # a cancelled operation leaves its session in good order
+
+    async def _perform(self, effect: Effect) -> Arrived:
+        if isinstance(effect, Connect):
+            await self._hang()
+            self._transport = await self._connector()
+            return Arrived(b"", self._transport.now())
+        transport = self._transport
+        if transport is None:
+            if isinstance(effect, Exchange):
+                raise PortError("there is no connection")
+            return Arrived(b"", 0.0)
+        if not isinstance(effect, Exchange):
+            await self._hang()
+            return Arrived(b"", transport.now())
+        watch = self._hooks.on_octets
+        if effect.octets:
+            if watch is not None:
+                watch("TX", effect.octets, transport.now())
+            await transport.send(effect.octets)
+        octets = b"" if effect.deadline is None else await transport.receive(effect.deadline)
+        now = transport.now()
+        if octets and watch is not None:
+            watch("RX", octets, now)
+        return Arrived(octets, now)
+
+    async def _hang(self) -> None:
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            with suppress(PortError):
+                await transport.close()
+
+    async def _tcp(self) -> AsyncTransport:
+        return await AsyncTcpTransport.connect(self.target.host, self.target.port, self.target.timeout_s)
+
+
+def connect(
+    target: Target | str,
+    *,
+    password: str | bytes | None = None,
+    zone: tzinfo | None = None,
+    hooks: Hooks | None = None,
+    connector: AsyncConnector | None = None,
+) -> Client:
+    """Return a client for `async with`: `async with connect("tcp://10.0.0.7?unit=100") as meter`."""
+    return Client(target, password=password, zone=zone, hooks=hooks, connector=connector)

@@ -1,0 +1,431 @@
+"""The hub of the client: one connection to one meter, octets and time in, octets out.
+
+A call (`open`, `get`, `set`, `release`) returns octets to send and leaves its end in `outcome`; until then
+the caller feeds what arrives to `receive_data` and wakes `handle_timeout` at `next_deadline`. The link below
+asks again what got lost; whether to connect anew and ask once more is for `session.py` to decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Final, Literal, NamedTuple
+
+from iondlms.acse import (
+    CLIENT,
+    Aare,
+    AcseApdu,
+    AssociationResult,
+    ClientInput,
+    ClientState,
+    ReleaseRequestReason,
+    Rlre,
+    Rlrq,
+    decode_acse_apdu,
+)
+from iondlms.client.association import aarq, granted, proposed_by
+from iondlms.client.errors import AssociationRefused, LinkError, NoAnswer, ServiceRefused
+from iondlms.client.links import HdlcLink, Link, WrapperLink
+from iondlms.client.url import Target
+from iondlms.codec.axdr import Data
+from iondlms.codec.reader import Reader
+from iondlms.errors import (
+    DataAccessResult,
+    DlmsError,
+    LocalError,
+    RemoteError,
+    access_error,
+)
+from iondlms.hdlc import Event, Reaction
+from iondlms.xdlms import (
+    Apdu,
+    AttributeDescriptor,
+    BlockJoiner,
+    ConfirmedServiceError,
+    Conformance,
+    ExceptionResponse,
+    GetRequestNext,
+    GetRequestNormal,
+    GetResponseNormal,
+    GetResponseWithDatablock,
+    InitiateResponse,
+    SelectiveAccess,
+    SetRequestNormal,
+    SetResponseNormal,
+    decode_apdu,
+)
+
+__all__ = ["ClientEndpoint", "Direction", "Outcome"]
+
+Direction = Literal["TX", "RX"]
+Answer = Apdu | AcseApdu
+
+CONFIRMED: Final = 0xC0  # invoke-id-and-priority: high priority, confirmed, as most clients send
+_ACSE: Final = range(0x60, 0x64)
+_LONGEST: Final = 10  # time-outs that one answer may take while its octets keep coming
+_BUSY_POLL_S: Final = 0.5
+_BUSY_TIMEOUTS: Final = 12  # a server may be busy that many time-outs before it counts as silent
+_DISC_TRIES: Final = 1  # our side is closed whether or not the meter says so
+
+
+class Outcome(NamedTuple):
+    """How a call ended: a value (the encoded Data of a GET), or an error."""
+
+    value: bytes = b""
+    error: DlmsError | None = None
+
+
+class _Waiting(Enum):
+    """What the call under way waits for."""
+
+    NOTHING = auto()
+    LINK = auto()  # UA
+    ANSWER = auto()  # AARE, RLRE or a response
+    UNLINK = auto()  # UA or DM to our DISC
+
+
+class ClientEndpoint:
+    """One client association over one connection."""
+
+    def __init__(
+        self,
+        target: Target,
+        framing: Literal["hdlc", "wrapper"],
+        password: bytes | None = None,
+        *,
+        tries: int | None = None,
+        on_apdu: Callable[[Direction, bytes, float], None] | None = None,
+    ) -> None:
+        """Speak `framing`; `tries` instead of the target's `retries` counts repetitions of a frame."""
+        self._target = target
+        self._password = password
+        self._on_apdu = on_apdu
+        self._proposed = proposed_by(target.client)
+        repeats = target.retries if tries is None else tries
+        self._link: Link = HdlcLink(target, repeats) if framing == "hdlc" else WrapperLink(target)
+        self._state = ClientState.IDLE
+        self._waiting = _Waiting.NOTHING
+        self._deadline: float | None = None
+        self._limit = 0.0  # no deadline moves beyond it, whatever noise comes
+        self._busy_until: float | None = None
+        self._poll_at: float | None = None
+        self._disc_left = 0
+        self._invoke = 0
+        self._writing = False  # what is under way is a SET
+        self._joiner: BlockJoiner | None = None
+        self.outcome: Outcome | None = None  # of the last call, once it has ended
+        self.heard = False  # the peer said something that this framing understands
+        self.initiate: InitiateResponse | None = None  # what was negotiated
+        self.progress: Callable[[bytes, int], None] | None = None  # (first block, octets so far)
+
+    @property
+    def associated(self) -> bool:
+        """Whether requests can be sent."""
+        return self._state is ClientState.ASSOCIATED and self._waiting is _Waiting.NOTHING
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call is under way."""
+        return self._waiting is not _Waiting.NOTHING
+
+    @property
+    def conformance(self) -> Conformance:
+        """What was negotiated; nothing before."""
+        return Conformance(0) if self.initiate is None else self.initiate.negotiated_conformance
+
+    @property
+    def partial(self) -> bytes:
+        """What came of the last GET's value before it ended, in order."""
+        return b"" if self._joiner is None else self._joiner.octets
+
+    def fits(self, apdu_octets: int) -> bool:
+        """Whether a request of that length reaches the meter in one piece and is not too long for it."""
+        return apdu_octets <= min(self._link.max_request or apdu_octets, self._max_pdu or apdu_octets)
+
+    @property
+    def _max_pdu(self) -> int:
+        return 0 if self.initiate is None else self.initiate.server_max_receive_pdu_size
+
+    # --- calls ------------------------------------------------------------------------------------
+
+    def open(self, now: float) -> bytes:
+        """Connect and associate, whatever was before."""
+        self._state = ClientState.IDLE
+        self.initiate = None
+        self._begin(_Waiting.LINK)
+        return self._react(self._link.connect(), now)
+
+    def get(self, attribute: AttributeDescriptor, access: SelectiveAccess | None, now: float) -> bytes:
+        """Read an attribute; the outcome is its encoded value, whether it came whole or in blocks."""
+        request = GetRequestNormal(self._next_invoke(), attribute, access)
+        self._writing = False
+        return self._ask(ClientInput.SERVICE, request.encode(), now)
+
+    def set(self, attribute: AttributeDescriptor, value: Data, now: float) -> bytes:
+        """Write an attribute."""
+        request = SetRequestNormal(self._next_invoke(), attribute, None, value)
+        self._writing = True
+        return self._ask(ClientInput.SERVICE, request.encode(), now)
+
+    def release(self, now: float) -> bytes:
+        """End the association, then the link; it always ends well: silence closes it too."""
+        if self._state is not ClientState.ASSOCIATED:
+            return self.disconnect(now)
+        return self._ask(ClientInput.RELEASE, Rlrq(ReleaseRequestReason.NORMAL).encode(), now)
+
+    def disconnect(self, now: float) -> bytes:
+        """End the link."""
+        self._begin(_Waiting.UNLINK)
+        self._state = ClientState.IDLE
+        self._disc_left = _DISC_TRIES
+        return self._react(self._link.disconnect(), now)
+
+    def _begin(self, waiting: _Waiting) -> None:
+        self._waiting = waiting
+        self.outcome = None
+        self._joiner = None
+        self._busy_until = None
+
+    def _ask(self, call: ClientInput, apdu: bytes, now: float) -> bytes:
+        step = CLIENT[self._state, call]
+        if step.action == "misuse" or self.busy:
+            raise LocalError("there is no association, or it is busy with another request")
+        if self._max_pdu and len(apdu) > self._max_pdu:
+            raise LocalError(f"a request of {len(apdu)} octets; the meter takes {self._max_pdu}")
+        self._state = step.state
+        self._begin(_Waiting.ANSWER)
+        return self._send(apdu, now)
+
+    def _next_invoke(self) -> int:
+        self._invoke = (self._invoke + 1) & 0x0F
+        return CONFIRMED | self._invoke
+
+    def _send(self, apdu: bytes, now: float) -> bytes:
+        if self._on_apdu is not None:
+            self._on_apdu("TX", apdu, now)
+        octets = self._link.send(apdu)
+        self._busy_until = None
+        self._arm(now)
+        return octets
+
+    # --- octets and time ----------------------------------------------------------------------------
+
+    def receive_data(self, data: bytes, now: float) -> bytes:
+        """Take octets and return what is to be sent now; never raises for what was received."""
+        answer = b""
+        for reaction in self._link.receive(data):
+            # What breaks the wrapper was not understood; what fails a link was a frame for us all the same.
+            framed = reaction.event is not Event.FAILED or isinstance(self._link, HdlcLink)
+            self.heard = self.heard or (reaction.event is not None and framed)
+            answer += self._react(reaction, now)
+        if self.busy and not answer and self._poll_at is None:
+            self._deadline = min(now + self._target.timeout_s, self._limit)
+        return answer
+
+    def next_deadline(self) -> float | None:
+        """Return when `handle_timeout` wants to be called; None while no call is under way."""
+        if not self.busy:
+            return None
+        return self._deadline if self._poll_at is None else self._poll_at
+
+    def handle_timeout(self, now: float) -> bytes:
+        """Ask again, poll a busy meter, or end the call."""
+        if not self.busy or now < (self.next_deadline() or now):
+            return b""
+        if self._poll_at is not None and (self._busy_until is None or now < self._busy_until):
+            octets = self._link.poll()
+            self._arm(now)
+            return octets
+        if self._state is ClientState.RELEASING:
+            return self._released(ClientInput.TIMEOUT, now)
+        if self._waiting is _Waiting.UNLINK:
+            if self._disc_left == 0:
+                return self._end(Outcome())
+            self._disc_left -= 1
+        reaction = self._link.timeout()
+        if reaction.event is Event.FAILED or reaction == Reaction():
+            # A link that has nothing to repeat will not come to anything by waiting either.
+            self._lost(NoAnswer(self._silence(reaction.reason or "no answer")))
+            return b""
+        return self._react(reaction, now)
+
+    def abandon(self) -> None:
+        """Forget the call under way and the association: the connection is gone, or not to be trusted."""
+        self._state = CLIENT[self._state, ClientInput.LINK_LOST].state
+        self._waiting = _Waiting.NOTHING
+
+    def _arm(self, now: float) -> None:
+        self._poll_at = None
+        self._deadline = now + self._target.timeout_s
+        self._limit = now + self._target.timeout_s * _LONGEST
+
+    def _react(self, reaction: Reaction, now: float) -> bytes:
+        """Do what a link's reaction asks for; return the octets to send."""
+        octets, event = reaction.octets, reaction.event
+        if octets:
+            self._arm(now)
+        if event is None or not self.busy:
+            return octets
+        match event:
+            case Event.CONNECTED:
+                return octets + (self._associate(now) if self._waiting is _Waiting.LINK else b"")
+            case Event.LSDU:
+                return octets + self._receive_apdu(reaction.lsdu, now)
+            case Event.BUSY:
+                self._busy(now)
+            case Event.DISCONNECTED if self._waiting is _Waiting.UNLINK:
+                self._end(Outcome())
+            case Event.DISCONNECTED:
+                self._lost(LinkError("the meter has closed the link: it was silent too long, or restarted"))
+            case Event.FAILED:
+                self._lost(LinkError(reaction.reason))
+            case _:
+                pass  # UI frames are outside of the conversation, and nothing here wants them
+        return octets
+
+    def _silence(self, reason: str) -> str:
+        if self.heard:
+            return f"{reason}: the meter has stopped answering"
+        return (
+            f"{reason}; check the address (unit={self._target.unit}, client={self._target.client}),"
+            " the framing (framing=hdlc or wrapper) and that the meter's port is set to DLMS"
+        )
+
+    def _busy(self, now: float) -> None:
+        if self._busy_until is None:
+            self._busy_until = now + self._target.timeout_s * _BUSY_TIMEOUTS
+        self._poll_at = now + min(_BUSY_POLL_S, self._target.timeout_s)
+
+    def _lost(self, error: DlmsError) -> None:
+        action, self._state = CLIENT[self._state, ClientInput.LINK_LOST]
+        self._end(Outcome() if action == "released" else Outcome(error=error))
+
+    def _end(self, outcome: Outcome) -> bytes:
+        self._waiting = _Waiting.NOTHING
+        self._poll_at = None
+        self.outcome = outcome
+        return b""
+
+    # --- association --------------------------------------------------------------------------------
+
+    def _associate(self, now: float) -> bytes:
+        self._waiting = _Waiting.ANSWER
+        self._state = CLIENT[self._state, ClientInput.OPEN].state
+        return self._send(aarq(self._proposed, self._target.max_pdu, self._password).encode(), now)
+
+    def _released(self, received: ClientInput, now: float) -> bytes:
+        self._state = CLIENT[self._state, received].state
+        return self.disconnect(now)
+
+    # --- answers ------------------------------------------------------------------------------------
+
+    def _receive_apdu(self, octets: bytes, now: float) -> bytes:
+        if self._on_apdu is not None:
+            self._on_apdu("RX", octets, now)
+        if self._waiting is not _Waiting.ANSWER:
+            return b""
+        if not octets:
+            return self._out_of_turn()
+        try:
+            apdu: Answer = decode_acse_apdu(octets) if octets[0] in _ACSE else _whole_apdu(octets)
+        except RemoteError as error:
+            return self._unreadable(error, now)
+        received, refusal = self._classify(apdu)
+        action, self._state = CLIENT[self._state, received]
+        match action:
+            case "opened":
+                self._end(Outcome())
+            case "refused":
+                self._end(Outcome(error=refusal))
+            case "deliver":
+                return self._deliver(apdu, now)
+            case "released" | "disconnect":
+                return self.disconnect(now)
+            case "lost":
+                self._end(Outcome(error=LinkError("the meter has ended the association")))
+            case _:
+                # An answer to nothing that was asked; over HDLC it stands where ours would have been.
+                return self._out_of_turn()
+        return b""
+
+    def _classify(self, apdu: Answer) -> tuple[ClientInput, DlmsError | None]:
+        if isinstance(apdu, Aare):
+            if self._state is not ClientState.PENDING:
+                accepted = apdu.result is AssociationResult.ACCEPTED
+                return (ClientInput.AARE_ACCEPTED if accepted else ClientInput.AARE_REFUSED), None
+            try:
+                self.initiate = granted(apdu, self._proposed)
+            except RemoteError as error:
+                return ClientInput.AARE_REFUSED, error
+            return ClientInput.AARE_ACCEPTED, None
+        if isinstance(apdu, Rlre):
+            return ClientInput.RLRE, None
+        refusal: DlmsError = RemoteError("the meter's answer to the AARQ is no AARE")
+        if isinstance(apdu, (ExceptionResponse, ConfirmedServiceError)):
+            refused = ServiceRefused.of(apdu)
+            refusal = AssociationRefused(None, f"the meter refused the association: {refused}")
+        return ClientInput.RESPONSE, refusal
+
+    def _unreadable(self, error: RemoteError, now: float) -> bytes:
+        if self._state is ClientState.RELEASING:
+            return self._released(ClientInput.RESPONSE, now)
+        if self._state is ClientState.PENDING:
+            self._state = CLIENT[self._state, ClientInput.AARE_REFUSED].state
+        return self._end(Outcome(error=error))
+
+    def _out_of_turn(self) -> bytes:
+        if isinstance(self._link, HdlcLink):
+            self._lost(LinkError("the meter answered something that was not asked"))
+        return b""
+
+    def _deliver(self, apdu: Answer, now: float) -> bytes:
+        match apdu:
+            case ExceptionResponse() | ConfirmedServiceError():
+                return self._end(Outcome(error=ServiceRefused.of(apdu)))
+            case GetResponseNormal() | GetResponseWithDatablock() | SetResponseNormal():
+                of_set = isinstance(apdu, SetResponseNormal)
+                if (apdu.invoke ^ self._invoke) & 0x0F or of_set is not self._writing:
+                    return self._out_of_turn()
+            case _:
+                return self._out_of_turn()
+        match apdu:
+            case GetResponseWithDatablock():
+                return self._join(apdu, now)
+            case SetResponseNormal(result=result) | GetResponseNormal(result=DataAccessResult() as result):
+                return self._end(_result(result))
+            case GetResponseNormal(result=bytes() as value) if self._joiner is None:
+                if self.progress is not None:
+                    self.progress(value, len(value))
+                return self._end(Outcome(value))
+        return self._end(Outcome(error=RemoteError("a whole answer came in the middle of a block transfer")))
+
+    def _join(self, block: GetResponseWithDatablock, now: float) -> bytes:
+        if self._joiner is None:
+            self._joiner = BlockJoiner()
+        joiner = self._joiner
+        try:
+            more = joiner.receive(block)
+        except RemoteError as error:
+            return self._end(Outcome(error=error))
+        if joiner.error is not None:
+            return self._end(_result(joiner.error))
+        if self.progress is not None:
+            self.progress(block.result if isinstance(block.result, bytes) else b"", joiner.received)
+        if more:
+            request = GetRequestNext(CONFIRMED | self._invoke, joiner.block_number)
+            return self._send(request.encode(), now)
+        return self._end(Outcome(joiner.octets))
+
+
+def _whole_apdu(octets: bytes) -> Apdu:
+    reader = Reader(octets)
+    apdu = decode_apdu(reader)
+    reader.end()
+    return apdu
+
+
+def _result(result: DataAccessResult) -> Outcome:
+    if result is DataAccessResult.SUCCESS:
+        return Outcome()
+    name = result.name.lower().replace("_", "-")
+    return Outcome(error=access_error(result, f"{name} ({int(result)})"))

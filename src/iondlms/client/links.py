@@ -1,0 +1,133 @@
+"""The two ways an APDU travels, seen alike: HDLC frames, and the TCP wrapper.
+
+A link tells what happened in the `Reaction` and `Event` of the data link; the wrapper, which has no link to
+set up or to lose, says "connected" at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Protocol
+
+from iondlms.client.url import Target
+from iondlms.hdlc import Deframer, Event, Primary, Reaction
+from iondlms.wrapper import Wpdu, WrapperDeframer
+
+__all__ = ["HdlcLink", "Link", "WrapperLink"]
+
+_LARGEST_WPDU: Final = 0xFFFF
+# The longest APDU a server may send us in segments, and the same again for one that does not count right.
+_LARGEST_LSDU: Final = 0x20000
+
+
+class Link(Protocol):
+    """What the endpoint asks of a link."""
+
+    @property
+    def max_request(self) -> int:
+        """Octets of the largest APDU that travels whole; 0: this link sets no limit."""
+
+    def connect(self) -> Reaction:
+        """Set the link up, from whatever state."""
+
+    def disconnect(self) -> Reaction:
+        """Take the link down, from whatever state."""
+
+    def send(self, apdu: bytes) -> bytes:
+        """Return the octets that carry a request."""
+
+    def receive(self, data: bytes) -> Iterator[Reaction]:
+        """Take octets; yield what they bring about, each before the next is looked at."""
+
+    def timeout(self) -> Reaction:
+        """Nothing came for too long: ask again, or give up with a `FAILED` event."""
+
+    def poll(self) -> bytes:
+        """Return what asks a busy server once more."""
+
+
+class HdlcLink:
+    """IEC 62056-46: lost and damaged frames are repeated here."""
+
+    def __init__(self, target: Target, tries: int) -> None:
+        self._deframer = Deframer()
+        self._primary = Primary(
+            target.client,
+            target.server_address,
+            tries=tries,
+            max_lsdu=_LARGEST_LSDU,
+            # A meter may convert a short address to its own four octets (62056-46 table 5).
+            any_address_length=target.address != 4,
+        )
+
+    @property
+    def max_request(self) -> int:
+        """Octets of the largest APDU that fits one frame: 125 unless the UA lowered it."""
+        return self._primary.max_request
+
+    def connect(self) -> Reaction:
+        """Send SNRM; half a frame of before is no part of the answer."""
+        self._deframer.flush()
+        return Reaction(self._primary.connect())
+
+    def disconnect(self) -> Reaction:
+        """Send DISC."""
+        return Reaction(self._primary.disconnect())
+
+    def send(self, apdu: bytes) -> bytes:
+        """Return an I frame; segments only where the request fits no single one."""
+        return self._primary.send(apdu)
+
+    def receive(self, data: bytes) -> Iterator[Reaction]:
+        """Take octets; damaged frames are dropped here and asked for again at the time-out."""
+        for frame in self._deframer.feed(data):
+            yield self._primary.receive(frame)
+
+    def timeout(self) -> Reaction:
+        """Repeat, or poll with RR."""
+        self._deframer.flush()
+        return self._primary.timeout()
+
+    def poll(self) -> bytes:
+        """Return RR."""
+        return self._primary.poll()
+
+
+class WrapperLink:
+    """IEC 62056-47 over TCP, which loses nothing: what is not answered is not asked again here."""
+
+    max_request: Final = 0
+
+    def __init__(self, target: Target) -> None:
+        self._client = target.client
+        self._server = target.logical
+        self._deframer = WrapperDeframer(_LARGEST_WPDU)
+        self._timeout_s = target.timeout_s
+
+    def connect(self) -> Reaction:
+        """There is nothing to set up."""
+        return Reaction(b"", Event.CONNECTED)
+
+    def disconnect(self) -> Reaction:
+        """Closing the connection is all there is."""
+        return Reaction(b"", Event.DISCONNECTED)
+
+    def send(self, apdu: bytes) -> bytes:
+        """Return one WPDU."""
+        return Wpdu(self._client, self._server, apdu).encode()
+
+    def receive(self, data: bytes) -> Iterator[Reaction]:
+        """Take octets; those that are no WPDU end the link."""
+        for wpdu in self._deframer.feed(data):
+            if isinstance(wpdu, Wpdu) and wpdu.destination == self._client:
+                yield Reaction(b"", Event.LSDU, lsdu=wpdu.apdu)
+        if self._deframer.broken:
+            yield Reaction(b"", Event.FAILED, reason="the answer is no WPDU; try framing=hdlc")
+
+    def timeout(self) -> Reaction:
+        """Give up."""
+        return Reaction(b"", Event.FAILED, reason=f"no answer within {self._timeout_s:g} s")
+
+    def poll(self) -> bytes:
+        """Return nothing: no server of the wrapper says that it is busy."""
+        return b""

@@ -1,0 +1,369 @@
+"""Reading a profile: what to ask for so that the request fits, and rows of whatever came of it."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Final, Literal, TypeAlias
+
+from iondlms.client.errors import TransferBroken
+from iondlms.client.instants import TimeRules
+from iondlms.client.names import NamedObject
+from iondlms.client.profile import (
+    Profile,
+    Shape,
+    column_of,
+    is_clock,
+    is_numeric,
+    is_status,
+    typed_rows,
+    unit_name,
+)
+from iondlms.client.session import Operation, Session
+from iondlms.codec import axdr
+from iondlms.codec.axdr import Data, decode, decode_data
+from iondlms.codec.columns import Row, decode_rows
+from iondlms.codec.datetimes import DateTime
+from iondlms.codec.obis import ObisCode
+from iondlms.codec.reader import Reader
+from iondlms.cosem import BY_ENTRY, BY_RANGE, CaptureObject, EntryDescriptor, RangeDescriptor
+from iondlms.errors import AccessError, DecodeError, LocalError, RemoteError, TypeUnmatched
+from iondlms.xdlms import AttributeDescriptor, Conformance, GetRequestNormal, SelectiveAccess
+
+__all__ = ["ProfileRequest", "Progress", "Scale", "When", "read_data", "read_profile"]
+
+When: TypeAlias = datetime | DateTime
+Progress: TypeAlias = Callable[[int, int], None]  # octets received, rows in them (an estimate)
+Scale: TypeAlias = "tuple[int | None, str]"  # scaler, None where it could not be read, and unit
+
+_PROFILE_CLASS: Final = 7
+# For a bound that was left open: before the first of these meters, and as late as four digits of its
+# display go. "Not specified" would say the same, and few meters take it in a bound.
+_EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(2099, 12, 31, 23, 59, 59, tzinfo=UTC)
+_TICK: Final = timedelta(milliseconds=10)  # the finest a date-time tells: both ends of a range are inclusive
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileRequest:
+    """Which part of a profile is wanted, and how it is to be read.
+
+    `start` and `end` are inclusive; an aware datetime, a naive one for the meter's local time, or a DateTime
+    to be sent as it is. LocalError for a combination that means nothing.
+    """
+
+    start: When | None = None
+    end: When | None = None
+    entries: tuple[int, int] | None = None  # from 1; 0 as the second is the highest there is
+    last: int | None = None  # that many of the newest
+    columns: tuple[NamedObject, ...] = ()  # none: all. The clock always comes along
+    scales: Mapping[ObisCode, Scale] = field(default_factory=dict)  # instead of what the meter says
+    times: TimeRules = field(default_factory=TimeRules)
+    nulls: Literal["keep", "repeat"] = "keep"  # what null-data stands for, in other columns than the clock
+    piece: timedelta | None = None  # a long range is asked for in ranges of this length
+
+    def __post_init__(self) -> None:
+        ranged = self.start is not None or self.end is not None
+        if ranged + (self.entries is not None) + (self.last is not None) > 1:
+            raise LocalError("a profile is read by start and end, by entries, or the last rows: one of them")
+        if self.entries is not None:
+            first, last = self.entries
+            if first < 1 or last < 0 or (last and last < first) or max(first, last) > 0xFFFFFFFF:
+                raise LocalError(f"entries {first} to {last}: they count from 1, and 0 is the last one")
+        if self.last is not None and self.last < 1:
+            raise LocalError(f"the last {self.last} rows are none")
+        if self.piece is not None:
+            if not isinstance(self.start, datetime) or not isinstance(self.end, datetime):
+                raise LocalError("reading in pieces needs start and end, as datetimes")
+            if self.piece < timedelta(minutes=1):
+                raise LocalError("a piece is a minute at least")
+        start, end = _instant(self.start, self.times), _instant(self.end, self.times)
+        if start is not None and end is not None and end < start:
+            raise LocalError(f"the range ends ({end}) before it starts ({start})")
+
+
+def read_data(session: Session, class_id: int, name: ObisCode, attribute: int) -> Operation[Data]:
+    """Return a decoded attribute."""
+    return decode((yield from session.get(AttributeDescriptor(class_id, name, attribute))))
+
+
+def read_profile(
+    session: Session,
+    name: ObisCode,
+    request: ProfileRequest,
+    scales: dict[ObisCode, Scale],
+    progress: Progress | None = None,
+) -> Operation[Profile]:
+    """Read a profile; `scales` is what is known of the registers so far, and gains what is read.
+
+    TransferBroken with the rows so far, if it breaks.
+    """
+    data = yield from read_data(session, _PROFILE_CLASS, name, 3)
+    try:
+        captured = tuple([CaptureObject.of(item) for item in data.items()])
+    except TypeUnmatched as error:
+        raise RemoteError(f"the capture objects cannot be read: {error}") from error
+    period = (yield from read_data(session, _PROFILE_CLASS, name, 4)).integer()
+    chosen = _chosen(captured, request.columns)
+    notes: list[str] = []
+    of_rows = tuple([captured[at] for at in chosen])
+    yield from _learn_scales(session, of_rows, request.scales, scales, notes)
+    known = {**scales, **request.scales}
+    columns = []
+    for item in of_rows:
+        if is_numeric(item):
+            scaler, unit = known.get(item.logical_name, (None, ""))
+            columns.append(column_of(item, unit, scaler))
+        elif not is_status(item) and not is_clock(item):
+            columns.append(column_of(item))
+    shape = Shape(of_rows, tuple(columns), period, request.times, request.nulls)
+    attribute = AttributeDescriptor(_PROFILE_CLASS, name, 2)
+    asked = _Asked(session, attribute, captured, chosen, request, notes)
+    if request.last is not None:
+        asked.in_use = (yield from read_data(session, _PROFILE_CLASS, name, 7)).integer()
+    rows: list[Row] = []
+    raw = b""
+
+    def made(partial: bytes | None = None) -> Profile:
+        plain = rows if partial is None else rows + asked.picked(decode_rows(partial, partial=True))
+        typed, more = typed_rows(asked.wanted(plain), shape)
+        octets = raw or partial or b""
+        profile = Profile(shape.columns, typed, period, (*notes, *more), octets, shape.has_status)
+        return asked.filtered(profile)
+
+    for access in asked.accesses():
+        counter = None if progress is None else _Counter(progress, len(rows))
+        try:
+            octets = yield from session.get(attribute, access, counter)
+        except TransferBroken as error:
+            try:
+                error.profile = made(error.octets)
+            except RemoteError:
+                error.profile = made()
+            raise
+        rows += asked.picked(decode_rows(octets))
+        raw = raw or octets
+    return made()
+
+
+class _Asked:
+    """One reading of a buffer: what is asked, and what is done here because it could not be asked."""
+
+    def __init__(
+        self,
+        session: Session,
+        attribute: AttributeDescriptor,
+        captured: tuple[CaptureObject, ...],
+        chosen: tuple[int, ...],
+        request: ProfileRequest,
+        notes: list[str],
+    ) -> None:
+        self.in_use = 0
+        self._session = session
+        self._attribute = attribute
+        self._captured = captured
+        self._chosen = chosen
+        self._request = request
+        self._notes = notes
+        self._selective = Conformance.SELECTIVE_ACCESS in session.conformance
+        self._sent = len(captured)  # columns that the meter was asked for
+
+    def accesses(self) -> Iterator[SelectiveAccess | None]:
+        """Yield the selective access of each GET that is to be made."""
+        request = self._request
+        ranged = request.start is not None or request.end is not None
+        if not ranged and request.entries is None and request.last is None and self._all:
+            yield None
+        elif not self._selective:
+            self._notes.append("no selective access here: the whole buffer was read, and selected from")
+            yield None
+        elif ranged:
+            for start, end in self._ranges():
+                yield self._by_range(start, end)
+        else:
+            yield self._by_entry()
+
+    @property
+    def _all(self) -> bool:
+        return len(self._chosen) == len(self._captured)
+
+    def _ranges(self) -> Iterator[tuple[When | None, When | None]]:
+        start, end, piece = self._request.start, self._request.end, self._request.piece
+        if piece is None or not isinstance(start, datetime) or not isinstance(end, datetime):
+            yield start, end
+            return
+        while start <= end:
+            yield start, min(end, start + piece - _TICK)
+            start += piece
+
+    def _by_range(self, start: When | None, end: When | None) -> SelectiveAccess:
+        clock = next((item for item in self._captured if is_clock(item)), None)
+        if clock is None:
+            raise LocalError("this profile has no clock column, so it has no ranges; read it by entries")
+        zone = self._request.times.zone
+        first = _bound(_EARLIEST if start is None else start, zone)
+        last = _bound(_LATEST if end is None else end, zone)
+        everything = SelectiveAccess(BY_RANGE, RangeDescriptor(clock, first, last, ()).data())
+        if self._all:
+            return everything
+        columns = tuple([self._captured[at] for at in self._chosen])
+        some = SelectiveAccess(BY_RANGE, RangeDescriptor(clock, first, last, columns).data())
+        length = len(GetRequestNormal(0, self._attribute, some).encode())
+        if self._session.fits(length):
+            self._sent = len(columns)
+            return some
+        self._note(
+            f"a range with {len(columns)} columns takes a request of {length} octets, more than fit the"
+            " meter's frame: all columns were read, and selected from"
+        )
+        return everything
+
+    def _by_entry(self) -> SelectiveAccess:
+        request = self._request
+        first, last = request.entries or (1, 0)
+        if request.last is not None:
+            first = max(1, self.in_use - request.last + 1)
+        descriptor = EntryDescriptor(first, last)
+        chosen = self._chosen
+        if not self._all and chosen == tuple(range(chosen[0], chosen[-1] + 1)):
+            descriptor = replace(descriptor, first_column=chosen[0] + 1, last_column=chosen[-1] + 1)
+            self._sent = len(chosen)
+        elif not self._all:
+            self._note("the columns do not stand side by side: all were read, and selected from")
+        return SelectiveAccess(BY_ENTRY, descriptor.data())
+
+    def _note(self, text: str) -> None:
+        if text not in self._notes:
+            self._notes.append(text)
+
+    def picked(self, rows: list[Row]) -> list[Row]:
+        """Return rows of the chosen columns, whatever the meter sent."""
+        if not rows or self._all:
+            return rows
+        width = len(rows[0])
+        if width == len(self._chosen) and self._sent == width:
+            return rows
+        if width != len(self._captured):
+            raise RemoteError(f"rows of {width} cells came; {self._sent} columns were asked for")
+        if self._sent != width:
+            self._note("the meter sent all columns, not the ones it was asked for")
+        try:
+            if len(self._chosen) == 1:
+                return [(row[self._chosen[0]],) for row in rows]
+            return list(map(operator.itemgetter(*self._chosen), rows))
+        except IndexError as error:
+            raise RemoteError("the rows of the buffer differ in width") from error
+
+    def wanted(self, rows: list[Row]) -> list[Row]:
+        """Return the rows that entries or `last` mean, where more were sent."""
+        request = self._request
+        if request.last is not None:
+            return rows[-request.last :]
+        if request.entries is not None and not self._selective:
+            first, last = request.entries
+            return rows[first - 1 : last or None]
+        return rows
+
+    def filtered(self, profile: Profile) -> Profile:
+        """Return the rows of the range, where the meter could not be asked for it."""
+        request = self._request
+        if self._selective or (request.start is None and request.end is None):
+            return profile
+        start, end = _instant(request.start, request.times), _instant(request.end, request.times)
+        if (start is None) is not (request.start is None) or (end is None) is not (request.end is None):
+            raise LocalError("this meter has no selective access: give start and end with a zone")
+        rows = [
+            row
+            for row in profile.rows
+            if row.instant is not None
+            and (start is None or start <= row.instant)
+            and (end is None or row.instant <= end)
+        ]
+        return replace(profile, rows=rows)
+
+
+class _Counter:
+    """Tells how far a transfer is; rows are counted by the length of the first one."""
+
+    def __init__(self, progress: Progress, before: int) -> None:
+        self._progress = progress
+        self._before = before
+        self._head = b""
+        self._start = 0
+        self._stride = 0
+
+    def __call__(self, block: bytes, received: int) -> None:
+        if not self._stride and len(self._head) < 0x1000:
+            self._head += block
+            try:
+                reader = Reader(self._head)
+                reader.u8()
+                reader.length()
+                self._start = reader.position
+                decode_data(reader)
+                self._stride = reader.position - self._start
+            except DecodeError:
+                pass  # not a whole row yet
+        rows = (received - self._start) // self._stride if self._stride else 0
+        self._progress(received, self._before + rows)
+
+
+def _chosen(captured: tuple[CaptureObject, ...], columns: tuple[NamedObject, ...]) -> tuple[int, ...]:
+    """Return the places of the wanted columns in the order of the buffer, the clock with them."""
+    if not columns:
+        return tuple(range(len(captured)))
+    places: set[int] = set()
+    for column in columns:
+        found = {
+            at
+            for at, item in enumerate(captured)
+            if item.logical_name == column.logical_name and column.attribute in (None, item.attribute_id)
+        }
+        if not found:
+            there = ", ".join(column_of(item).title for item in captured)
+            raise LocalError(f"{column.logical_name} is no column of this profile; there are {there}")
+        places |= found
+    clock = next((at for at, item in enumerate(captured) if is_clock(item)), None)
+    return tuple(sorted(places | (set() if clock is None else {clock})))
+
+
+def _learn_scales(
+    session: Session,
+    captured: tuple[CaptureObject, ...],
+    given: Mapping[ObisCode, Scale],
+    scales: dict[ObisCode, Scale],
+    notes: list[str],
+) -> Operation[None]:
+    for item in captured:
+        if not is_numeric(item) or item.logical_name in given:
+            continue
+        if scales.get(item.logical_name, (None, ""))[0] is not None:
+            continue
+        try:
+            data = yield from read_data(session, item.class_id, item.logical_name, 3)
+            scaler, unit = data.items()
+            scales[item.logical_name] = (scaler.integer(), unit_name(unit.integer()))
+        except (AccessError, DecodeError, ValueError) as error:
+            title = column_of(item).title
+            notes.append(f"scaler and unit of {title} cannot be read ({error}): its numbers are as sent")
+            scales[item.logical_name] = (None, "")
+
+
+def _bound(when: When, zone: tzinfo | None) -> Data:
+    if isinstance(when, DateTime):
+        return axdr.octet_string(when.octets)
+    if when.utcoffset() is None and zone is not None:
+        when = when.replace(tzinfo=zone)
+    if when.utcoffset() is None:  # the meter's own local time, and the meter knows its zone
+        return axdr.octet_string(DateTime.of_local(when, None, None).octets)
+    return axdr.octet_string(DateTime.of_utc(when).octets)
+
+
+def _instant(when: When | None, times: TimeRules) -> datetime | None:
+    if when is None or isinstance(when, DateTime):
+        return None
+    if when.utcoffset() is None:
+        return None if times.zone is None else when.replace(tzinfo=times.zone).astimezone(UTC)
+    return when.astimezone(UTC)

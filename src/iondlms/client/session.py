@@ -1,0 +1,282 @@
+"""A conversation with one meter, as steps that any driver can run.
+
+An operation is a generator: it yields what is to be done on a line (`Connect`, `Exchange`, `Hang`), is sent
+what came of it, and returns its result. `client.py` runs it on asyncio, `blocking.py` on a plain socket. A
+`PortError` of the line is thrown into it. Here it is decided what is asked again on a new link or
+connection, and what is not: reads are, once; a SET is not, because it may have been executed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
+
+from iondlms.client.endpoint import ClientEndpoint, Direction
+from iondlms.client.errors import (
+    AssociationRefused,
+    LinkError,
+    NoAnswer,
+    OutcomeUnknown,
+    ServiceRefused,
+    TransferBroken,
+)
+from iondlms.client.url import Target
+from iondlms.codec.axdr import Data
+from iondlms.errors import AccessError, DlmsError, LocalError, PortError, RemoteError
+from iondlms.xdlms import AttributeDescriptor, Conformance, SelectiveAccess, StateError
+
+__all__ = ["Arrived", "Connect", "Effect", "Exchange", "Hang", "Hooks", "Operation", "Session"]
+
+_T = TypeVar("_T")
+
+# A meter with a single connection may see the end of the last one after the start of the next, and refuse it.
+_CONNECTS: Final = 3
+# In `auto` each framing gets its SNRM or AARQ and one repetition; a meter of the other framing says nothing.
+_AUTO_TRIES: Final = 1
+
+
+class Connect(NamedTuple):
+    """Have a new connection, in place of any other."""
+
+
+class Exchange(NamedTuple):
+    """Send the octets, if there are any, and wait for some until the deadline (None: do not wait)."""
+
+    octets: bytes
+    deadline: float | None
+
+
+class Hang(NamedTuple):
+    """Close the connection."""
+
+
+class Arrived(NamedTuple):
+    """What came of a step: the octets received, none at the deadline, and the time it is."""
+
+    octets: bytes
+    now: float
+
+
+Effect: TypeAlias = Connect | Exchange | Hang
+Operation: TypeAlias = Generator[Effect, Arrived, _T]
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a caller may watch: octets as they travel, and APDUs, each with its direction and the time.
+
+    The AARQ carries the password: whoever shows it to people blanks it first.
+    """
+
+    on_octets: Callable[[Direction, bytes, float], None] | None = None
+    on_apdu: Callable[[Direction, bytes, float], None] | None = None
+
+
+class Session:
+    """Opens, asks, reconnects and closes. One operation at a time."""
+
+    def __init__(self, target: Target, password: bytes | None = None, hooks: Hooks | None = None) -> None:
+        """Check that target and password fit; LocalError otherwise. Nothing is sent."""
+        if target.authentication == "low" and password is None:
+            raise LocalError("auth=low needs a password")
+        if target.authentication == "none":
+            password = None
+        self.target = target
+        self.hooks = Hooks() if hooks is None else hooks
+        # What answered is remembered: the next connection begins with it.
+        self.framing: Literal["hdlc", "wrapper"] | None = None if target.framing == "auto" else target.framing
+        self._password = password
+        self._endpoint: ClientEndpoint | None = None
+        self._connected = False
+        self._now = 0.0
+
+    @property
+    def conformance(self) -> Conformance:
+        """What was negotiated."""
+        return Conformance(0) if self._endpoint is None else self._endpoint.conformance
+
+    @property
+    def max_pdu(self) -> int | None:
+        """The meter's max receive PDU size; 0 is no limit, None before an association."""
+        initiate = None if self._endpoint is None else self._endpoint.initiate
+        return None if initiate is None else initiate.server_max_receive_pdu_size
+
+    def fits(self, apdu_octets: int) -> bool:
+        """Whether a request of that length reaches the meter in one piece."""
+        return self._endpoint is None or self._endpoint.fits(apdu_octets)
+
+    # --- operations ---------------------------------------------------------------------------------
+
+    def open(self) -> Operation[None]:
+        """Connect and associate; PortError, LinkError or AssociationRefused if that fails."""
+        if self._endpoint is not None and self._endpoint.associated:
+            return
+        yield from self._open()
+
+    def get(
+        self,
+        attribute: AttributeDescriptor,
+        access: SelectiveAccess | None = None,
+        progress: Callable[[bytes, int], None] | None = None,
+    ) -> Operation[bytes]:
+        """Return the encoded value of an attribute.
+
+        AccessError if the meter refuses it, ServiceRefused if it refuses the request; TransferBroken with
+        what came, if an answer in blocks ends early. `progress` gets each block and the octets so far.
+        """
+        kept = b""
+        for attempt in (1, 2):
+            asked = False
+            try:
+                endpoint = yield from self._associated()
+                endpoint.progress = progress
+                asked = True
+                return (yield from self._run(endpoint, endpoint.get(attribute, access, self._now)))
+            except (PortError, RemoteError, AccessError) as error:
+                if asked:
+                    kept = max(kept, endpoint.partial, key=len)
+                    if attempt == 1 and self._again(error):
+                        continue
+                if not kept:
+                    raise
+                text = f"the answer broke off after {len(kept)} octets: {error}"
+                raise TransferBroken(kept, text) from error
+        raise LocalError("no attempt was made")
+
+    def set(self, attribute: AttributeDescriptor, value: Data) -> Operation[None]:
+        """Write an attribute, once; OutcomeUnknown where it was sent and nothing came back."""
+        endpoint = yield from self._associated()
+        if Conformance.SET not in endpoint.conformance:
+            raise LocalError("this association may not set; use client=1&auth=low and the password")
+        try:
+            yield from self._run(endpoint, endpoint.set(attribute, value, self._now))
+        except (PortError, LinkError) as error:
+            raise OutcomeUnknown(
+                f"{error}; the meter may have done it all the same: read the value to find out"
+            ) from error
+
+    def close(self) -> Operation[None]:
+        """Release the association, take the link down, close the connection; a dead line is no error."""
+        endpoint, self._endpoint = self._endpoint, None
+        if self._connected and endpoint is not None:
+            self._now = (yield Exchange(b"", None)).now
+            with suppress(DlmsError):  # it was closed already, and closed it is
+                yield from self._run(endpoint, endpoint.release(self._now))
+        self._connected = False
+        yield Hang()
+
+    # --- how ----------------------------------------------------------------------------------------
+
+    def _associated(self) -> Operation[ClientEndpoint]:
+        """Return an endpoint that can be asked; connects where there is none."""
+        endpoint = self._endpoint
+        if endpoint is None or not endpoint.associated:
+            endpoint = yield from self._open()
+        self._now = (yield Exchange(b"", None)).now  # we may have been idle for long
+        return endpoint
+
+    def _again(self, error: DlmsError) -> bool:
+        """Whether a read that failed so is worth a new association; what there was is ended if it is."""
+        if isinstance(error, ServiceRefused):
+            # A meter that was restarted, or for whom we were idle too long, has no association any more.
+            again = error.state is StateError.SERVICE_NOT_ALLOWED
+        else:
+            again = isinstance(error, (PortError, LinkError))
+            if again and self.framing == "wrapper":
+                self._connected = False  # a late answer on it could be taken for one to the next question
+        if again and self._endpoint is not None:
+            self._endpoint.abandon()
+        return again
+
+    def _open(self) -> Operation[ClientEndpoint]:
+        if self.framing is None:
+            return (yield from self._find_framing())
+        endpoint = self._endpoint
+        if self._connected and endpoint is not None:
+            # The same line and a new link: SNRM ends whatever was before.
+            return (yield from self._associate(endpoint))
+        return (yield from self._connect_as(self.framing, 1 if endpoint is None else _CONNECTS))
+
+    def _find_framing(self) -> Operation[ClientEndpoint]:
+        """HDLC first, then the wrapper on a new connection: a meter decides by a connection's first octet."""
+        yield from self._connect()
+        endpoint = self._make("hdlc", _AUTO_TRIES)
+        try:
+            yield from self._associate(endpoint)
+        except PortError as error:
+            silence = error
+        finally:
+            if endpoint.heard:
+                self.framing = "hdlc"
+        if endpoint.heard:
+            if endpoint.associated:
+                return endpoint
+            raise silence
+        try:
+            endpoint = yield from self._connect_as("wrapper", _CONNECTS)
+        except PortError as error:
+            raise NoAnswer(f"not as HDLC: {silence}; nor as wrapper: {error}") from error
+        finally:
+            if self._endpoint is not None and self._endpoint.heard:
+                self.framing = "wrapper"
+        return endpoint
+
+    def _connect_as(self, framing: Literal["hdlc", "wrapper"], tries: int) -> Operation[ClientEndpoint]:
+        while True:
+            tries -= 1
+            yield from self._connect()
+            try:
+                return (yield from self._associate(self._make(framing)))
+            except NoAnswer:
+                raise
+            except PortError:
+                if not tries:
+                    raise
+
+    def _make(self, framing: Literal["hdlc", "wrapper"], tries: int | None = None) -> ClientEndpoint:
+        self._endpoint = ClientEndpoint(
+            self.target, framing, self._password, tries=tries, on_apdu=self.hooks.on_apdu
+        )
+        return self._endpoint
+
+    def _connect(self) -> Operation[None]:
+        self._connected = False
+        self._now = (yield Connect()).now
+        self._connected = True
+
+    def _associate(self, endpoint: ClientEndpoint) -> Operation[ClientEndpoint]:
+        try:
+            yield from self._run(endpoint, endpoint.open(self._now))
+        except NoAnswer:
+            self._connected = False  # dead without a word; the next operation has a new connection
+            raise
+        except AssociationRefused:
+            # Politely: others may want the meter's only connection.
+            with suppress(PortError):
+                yield from self._run(endpoint, endpoint.disconnect(self._now))
+            raise
+        return endpoint
+
+    def _run(self, endpoint: ClientEndpoint, octets: bytes) -> Operation[bytes]:
+        """Carry octets until the call under way has ended; return its value or raise its error."""
+        try:
+            while endpoint.outcome is None:
+                arrived, self._now = yield Exchange(octets, endpoint.next_deadline())
+                if arrived:
+                    octets = endpoint.receive_data(arrived, self._now)
+                else:
+                    octets = endpoint.handle_timeout(self._now)
+        except PortError:
+            self._connected = False
+            endpoint.abandon()
+            raise
+        except GeneratorExit:  # the caller was cancelled in the middle of an answer
+            endpoint.abandon()
+            self._connected = self._connected and self.framing == "hdlc"
+            raise
+        value, error = endpoint.outcome
+        if error is not None:
+            raise error
+        return value

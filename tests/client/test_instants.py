@@ -1,0 +1,120 @@
+"""Date-times to instants: T1 to T5 and T7 of the traps that clients fall into."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.codec.strategies import date_times
+
+from iondlms.client.instants import TimeRules, instant_of, instants_of
+from iondlms.client.objects import ClockReading
+from iondlms.codec.datetimes import UNSPECIFIED, ClockStatus, DateTime
+
+PRAGUE = ZoneInfo("Europe/Prague")
+IN_PRAGUE = TimeRules(zone=PRAGUE)
+
+
+def utc(*fields: int) -> datetime:
+    return datetime(*fields, tzinfo=UTC)  # type: ignore[misc, arg-type]  # year, month, day, hour, minute
+
+
+def shown(*fields: int, deviation: int | None, status: int | None = 0) -> DateTime:
+    return DateTime.of_local(datetime(*fields), deviation, status)  # type: ignore[arg-type]  # as above
+
+
+CASES = [  # (time, rules, instant)
+    (shown(2026, 7, 1, 12, deviation=-120), TimeRules(), utc(2026, 7, 1, 10)),
+    (shown(2026, 7, 1, 12, deviation=120), TimeRules(), utc(2026, 7, 1, 14)),
+    (shown(2026, 7, 1, 12, deviation=120), TimeRules(inverted=True), utc(2026, 7, 1, 10)),
+    (shown(2026, 1, 1, 2, deviation=-840), TimeRules(), utc(2025, 12, 31, 12)),  # Kiribati
+    (shown(2026, 1, 1, 2, deviation=-780), TimeRules(), utc(2025, 12, 31, 13)),  # New Zealand
+    (shown(2026, 1, 1, 2, deviation=-841), TimeRules(), None),
+    (shown(2026, 1, 1, 2, deviation=0), TimeRules(), utc(2026, 1, 1, 2)),
+    (shown(2026, 1, 1, 2, deviation=0), IN_PRAGUE, utc(2026, 1, 1, 2)),  # sent is sent
+    (shown(2026, 1, 1, 2, deviation=None), TimeRules(), None),  # never the zone of this machine
+    (shown(2026, 1, 1, 2, deviation=None), IN_PRAGUE, utc(2026, 1, 1, 1)),
+    (shown(2026, 7, 1, 2, deviation=None), TimeRules(inverted=True, zone=PRAGUE), utc(2026, 7, 1, 0)),
+    # The hour that comes twice, 25 October 2026: the clock status tells which one.
+    (
+        shown(2026, 10, 25, 2, 30, deviation=None, status=0x80),
+        IN_PRAGUE,
+        utc(2026, 10, 25, 0, 30),
+    ),
+    (
+        shown(2026, 10, 25, 2, 30, deviation=None, status=0x00),
+        IN_PRAGUE,
+        utc(2026, 10, 25, 1, 30),
+    ),
+    (
+        shown(2026, 10, 25, 2, 30, deviation=None, status=None),
+        IN_PRAGUE,
+        utc(2026, 10, 25, 0, 30),
+    ),
+    (
+        shown(2026, 3, 29, 2, 30, deviation=None),
+        IN_PRAGUE,
+        utc(2026, 3, 29, 1, 30),
+    ),  # no such time
+    (UNSPECIFIED, IN_PRAGUE, None),
+]
+
+
+@pytest.mark.parametrize(("time", "rules", "instant"), CASES)
+def test_instant(time: DateTime, rules: TimeRules, instant: datetime | None) -> None:
+    assert instant_of(time, rules) == instant
+    assert instants_of([time.octets] * 3, rules, 0)[0][0] == instant
+    assert instants_of([time.octets], rules, 0)[1] == (instant is None)
+
+
+def test_repeated_hour_without_status_goes_by_order() -> None:
+    quarter = timedelta(minutes=15)
+    expected = [utc(2026, 10, 24, 23, 45) + n * quarter for n in range(12)]
+    cells = [
+        DateTime.of_local(at.astimezone(PRAGUE).replace(tzinfo=None), None, None).octets for at in expected
+    ]
+    assert cells[1:5] == cells[5:9], "the hour does not come twice"
+    assert instants_of(cells, IN_PRAGUE, 900) == (expected, 0)
+
+
+def test_null_is_one_period_later_where_there_is_a_period() -> None:
+    first = shown(2026, 7, 1, 12, deviation=-120).octets
+    start = utc(2026, 7, 1, 10)
+    quarter = timedelta(minutes=15)
+    expected = [start, start + quarter, start + 2 * quarter]
+    assert instants_of([first, None, None], TimeRules(), 900) == (expected, 0)
+    assert instants_of([first, None], TimeRules(), 0) == ([start, None], 1)
+    assert instants_of([None, first], TimeRules(), 900) == ([None, start], 1)
+    assert instants_of([b"", 5, first], TimeRules(), 900) == ([None, None, start], 2)
+
+
+@given(st.lists(date_times(), max_size=6), st.booleans(), st.sampled_from([None, PRAGUE]))
+def test_columns_and_single_ones_agree(times: list[DateTime], inverted: bool, zone: ZoneInfo | None) -> None:
+    rules = TimeRules(inverted, zone)
+    instants, unknown = instants_of([time.octets for time in times], rules, 0)
+    previous = None
+    for time, instant in zip(times, instants, strict=True):
+        assert instant == instant_of(time, rules, previous)
+        previous = instant
+    assert unknown == list(instants).count(None)
+
+
+def test_status_ff_is_not_specified() -> None:
+    assert ClockReading.of(shown(2026, 1, 1, deviation=0, status=None), TimeRules()).status is None
+    reading = ClockReading.of(shown(2026, 1, 1, deviation=-60, status=0x81), TimeRules())
+    assert reading.status == ClockStatus.DAYLIGHT_SAVING | ClockStatus.INVALID
+    assert reading.deviation == -60
+
+
+def test_a_reversed_deviation_is_suspected() -> None:
+    now = utc(2026, 7, 1, 10, 1)
+    wrong = ClockReading.of(shown(2026, 7, 1, 12, deviation=120), TimeRules())
+    assert wrong.suggests_inverted(now)
+    assert not ClockReading.of(shown(2026, 7, 1, 12, deviation=-120), TimeRules()).suggests_inverted(now)
+    assert ClockReading.of(shown(2026, 7, 1, 12, deviation=-120), TimeRules(True)).suggests_inverted(now)
+    assert not ClockReading.of(shown(2026, 7, 1, 9, deviation=120), TimeRules()).suggests_inverted(now)
+    assert not ClockReading.of(shown(2026, 7, 1, 9, deviation=0), TimeRules()).suggests_inverted(now)
+    assert not ClockReading.of(UNSPECIFIED, TimeRules()).suggests_inverted(now)

@@ -1,0 +1,205 @@
+"""Encoded buffers to typed rows."""
+
+from __future__ import annotations
+
+import gc
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, localcontext
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iondlms.client.instants import TimeRules
+from iondlms.client.names import NAMES
+from iondlms.client.profile import Profile, ProfileRow, Shape, StatusWord, column_of, typed_profile
+from iondlms.codec import axdr
+from iondlms.codec.axdr import NULL, Data, encode_data
+from iondlms.codec.datetimes import DateTime
+from iondlms.codec.obis import ObisCode
+from iondlms.cosem import CaptureObject
+from iondlms.errors import DecodeError, RemoteError
+
+CLOCK = CaptureObject(8, NAMES["clock"].logical_name, 2)
+STATUS = CaptureObject(1, NAMES["status"].logical_name, 2)
+ENERGY = CaptureObject(3, NAMES["kWh-del-int"].logical_name, 2)
+FACTOR = CaptureObject(3, NAMES["PF-sign-mean"].logical_name, 2)
+FOREIGN = CaptureObject(1, ObisCode.parse("1-0:0.0.1*255"), 2)
+START = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+def shape(
+    *captured: CaptureObject, nulls: Literal["keep", "repeat"] = "keep", period: int = 900, scaler: int = -3
+) -> Shape:
+    scalers = {ENERGY: ("Wh", 0), FACTOR: ("", scaler), FOREIGN: ("", None)}
+    columns = tuple(column_of(item, *scalers[item]) for item in captured if item in scalers)
+    return Shape(captured, columns, period, TimeRules(), nulls)
+
+
+def stamp(n: int) -> Data:
+    return axdr.octet_string(DateTime.of_utc(START + timedelta(minutes=15 * n), -60).octets)
+
+
+def buffer(*rows: tuple[Data, ...]) -> bytes:
+    return encode_data(axdr.array(axdr.structure(*row) for row in rows))
+
+
+WHOLE = shape(CLOCK, STATUS, ENERGY, FACTOR, FOREIGN)
+
+
+def test_typed_row() -> None:
+    octets = buffer(
+        (stamp(0), axdr.long_unsigned(0xC0), axdr.double_long(-5), axdr.double_long(938), axdr.unsigned(7)),
+        (stamp(1), axdr.long_unsigned(0xFFFF), NULL, axdr.double_long(-1000), axdr.visible_string("x")),
+    )
+    profile = typed_profile(octets, WHOLE)
+    up_and_down = StatusWord.POWER_UP | StatusWord.POWER_DOWN
+    first, second = profile.rows
+    assert first == ProfileRow(START, stamp(0).octets(), up_and_down, (Decimal(-5), Decimal("0.938"), 7))
+    assert str(first.values[1]) == "0.938"
+    assert str(second.values[1]) == "-1.000"
+    assert second.instant == START + timedelta(minutes=15)
+    assert second.status is None, "0xFFFF is not valid, and not all bits"
+    assert second.values == (None, Decimal(-1), "x")
+    assert first.local is not None
+    assert first.local.deviation == -60
+    assert (profile.raw, profile.capture_period, profile.notes) == (octets, 900, ())
+    assert list(profile) == profile.rows
+    assert len(profile) == 2
+
+
+def test_dicts_and_columns() -> None:
+    octets = buffer(*((stamp(n), axdr.long_unsigned(0), axdr.double_long(n)) for n in range(3)))
+    profile = typed_profile(octets, shape(CLOCK, STATUS, ENERGY))
+    assert profile.dicts()[1] == {
+        "time": START + timedelta(minutes=15),
+        "local": DateTime(stamp(1).octets()),
+        "status": StatusWord(0),
+        "kWh-del-int": Decimal(1),
+    }
+    columns = profile.columns_dict()
+    assert columns["kWh-del-int"] == [0, 1, 2]
+    assert columns["time"] == [row.instant for row in profile]
+    assert columns["status"] == [0, 0, 0]
+    empty = typed_profile(buffer(), shape(CLOCK, STATUS, ENERGY))
+    assert empty.columns_dict() == {"time": [], "status": [], "kWh-del-int": []}
+    assert empty.dicts() == []
+
+
+def test_titles() -> None:
+    assert column_of(ENERGY).title == "kWh-del-int"
+    assert column_of(FOREIGN).title == "1-0:0.0.1*255"
+    assert column_of(CaptureObject(3, ENERGY.logical_name, 3)).title == "kWh-del-int:3"
+
+
+def test_rows_without_clock_or_values() -> None:
+    assert typed_profile(buffer((axdr.double_long(1),)), shape(ENERGY)).rows == [
+        ProfileRow(None, None, None, (Decimal(1),))
+    ]
+    only_clock = typed_profile(buffer((stamp(0),)), shape(CLOCK))
+    assert only_clock.rows == [ProfileRow(START, stamp(0).octets(), None, ())]
+    assert only_clock.columns_dict() == {"time": [START], "status": [None]}
+
+
+def test_null_data_is_never_shifted_and_repeats_only_on_demand() -> None:
+    octets = buffer(
+        (stamp(0), axdr.long_unsigned(32), axdr.double_long(5)),
+        (NULL, NULL, NULL),
+        (NULL, NULL, axdr.double_long(6)),
+    )
+    kept = typed_profile(octets, shape(CLOCK, STATUS, ENERGY)).rows
+    assert [row.values for row in kept] == [(5,), (None,), (6,)]
+    assert [row.status for row in kept] == [32, None, None]
+    assert [row.instant for row in kept] == [START + timedelta(minutes=15 * n) for n in range(3)]
+    assert [row.clock for row in kept] == [stamp(0).octets(), None, None]
+    assert kept[1].local is None
+    repeated = typed_profile(octets, shape(CLOCK, STATUS, ENERGY, nulls="repeat")).rows
+    assert [row.values for row in repeated] == [(5,), (5,), (6,)]
+    assert [row.status for row in repeated] == [32, 32, 32]
+
+
+def test_no_period_infers_nothing() -> None:
+    octets = buffer((stamp(0), axdr.double_long(5)), (NULL, axdr.double_long(6)))
+    profile = typed_profile(octets, shape(CLOCK, ENERGY, period=0))
+    assert [row.instant for row in profile] == [START, None]
+    assert "1 rows have a time that makes no instant" in profile.notes[0]
+
+
+def test_rows_of_a_clock_that_was_set_back_are_kept_and_noted() -> None:
+    octets = buffer(*((stamp(n), axdr.double_long(n)) for n in (3, 4, 2, 2, 3)))
+    profile = typed_profile(octets, shape(CLOCK, ENERGY))
+    assert [row.values[0] for row in profile] == [3, 4, 2, 2, 3]
+    assert "2 rows are not later" in profile.notes[0]
+
+
+@pytest.mark.parametrize("cells", [1, 3])
+def test_rows_of_another_width_are_an_error(cells: int) -> None:
+    with pytest.raises(RemoteError, match=f"{cells} cells for 2"):
+        typed_profile(
+            buffer((stamp(0), axdr.double_long(1), axdr.double_long(2))[:cells]), shape(CLOCK, ENERGY)
+        )
+    with pytest.raises(RemoteError, match="differ in width"):
+        typed_profile(buffer((stamp(0), NULL), (NULL,)), shape(CLOCK, ENERGY))
+
+
+def test_the_garbage_collector_is_back_after_rows_and_after_errors() -> None:
+    typed_profile(buffer((stamp(0), NULL)), shape(CLOCK, ENERGY))
+    assert gc.isenabled()
+    with pytest.raises(RemoteError):
+        typed_profile(buffer((NULL,)), shape(CLOCK, ENERGY))
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        typed_profile(buffer((stamp(0), NULL)), shape(CLOCK, ENERGY))
+        assert not gc.isenabled(), "whoever switched it off had a reason"
+    finally:
+        gc.enable()
+
+
+def test_no_array_is_an_error() -> None:
+    with pytest.raises(DecodeError):
+        typed_profile(b"\x11\x05", WHOLE)
+
+
+@given(st.lists(st.integers(-(1 << 63), (1 << 63) - 1), min_size=1), st.integers(-20, 20))
+def test_scaling_is_exact_whatever_the_context(values: list[int], scaler: int) -> None:
+    octets = buffer(*((axdr.long64(value),) for value in values))
+    with localcontext() as context:
+        context.prec = 3
+        rows = typed_profile(octets, shape(FACTOR, scaler=scaler)).rows
+    with localcontext() as context:
+        context.prec = 60
+        for row, value in zip(rows, values, strict=True):
+            assert row.values == (Decimal(value).scaleb(scaler),)
+            assert str(row.values[0]) == str(Decimal(value).scaleb(scaler))
+
+
+cell = st.one_of(
+    st.just(NULL), st.integers(-9, 9).map(axdr.double_long), st.binary(max_size=13).map(axdr.octet_string)
+)
+
+
+@given(st.lists(st.tuples(cell, cell, cell), max_size=5))
+def test_any_cells_keep_their_places(rows: list[tuple[Data, ...]]) -> None:
+    profile = typed_profile(buffer(*rows), shape(CLOCK, STATUS, ENERGY))
+    assert len(profile) == len(rows)
+    for (clock, status, energy), row in zip(rows, profile, strict=True):
+        assert row.values == (energy.value,)
+        assert row.clock == (
+            clock.value if isinstance(clock.value, bytes) and len(clock.value) == 12 else None
+        )
+        assert row.status == (status.value & 0xFFFF if isinstance(status.value, int) else None) or (
+            isinstance(status.value, int) and status.value < 0
+        )
+
+
+@given(st.data())
+def test_a_broken_buffer_gives_the_rows_that_are_whole(data: Any) -> None:
+    octets = buffer(*((stamp(n), axdr.long_unsigned(0), axdr.double_long(n)) for n in range(5)))
+    whole = typed_profile(octets, shape(CLOCK, STATUS, ENERGY)).rows
+    cut = data.draw(st.integers(0, len(octets)))
+    part = typed_profile(octets[:cut], shape(CLOCK, STATUS, ENERGY), partial=True)
+    assert isinstance(part, Profile)
+    assert part.rows == whole[: len(part)]
+    assert len(part) == max(0, cut - 2) // 24

@@ -1,0 +1,103 @@
+"""The same over real sockets: both drivers, on TCP, against the meter's own port."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+from tests.client.joined import START, make_meter
+
+from iondlms.client import Client, NoAnswer, blocking, connect
+from iondlms.errors import PortError
+from iondlms.ports.tcp import TcpPort
+
+
+async def served() -> TcpPort:
+    meter = make_meter()
+    start = asyncio.get_running_loop().time()
+    meter.advance(0.0)
+    # The meter's clock starts at 0 with START; the loop's is anywhere.
+    port = TcpPort("ETHERNET", "127.0.0.1", 0, lambda now: _Shifted(meter.endpoint(now=now - start), start))
+    await port.bind()
+    await port.start()
+    return port
+
+
+class _Shifted:
+    """An endpoint on a clock that began at `start`."""
+
+    def __init__(self, endpoint: object, start: float) -> None:
+        self._endpoint: Any = endpoint
+        self._start = start
+
+    def receive_data(self, data: bytes, now: float) -> bytes:
+        answer: bytes = self._endpoint.receive_data(data, now - self._start)
+        return answer
+
+    def next_deadline(self) -> float | None:
+        deadline: float | None = self._endpoint.next_deadline()
+        return None if deadline is None else deadline + self._start
+
+    def handle_timeout(self, now: float) -> bytes:
+        answer: bytes = self._endpoint.handle_timeout(now - self._start)
+        return answer
+
+    @property
+    def idle(self) -> bool:
+        return bool(self._endpoint.idle)
+
+    @property
+    def closed(self) -> bool:
+        return bool(self._endpoint.closed)
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "hdlc", "wrapper"])
+async def test_both_drivers(scheme: str) -> None:
+    port = await served()
+    host, number = port.address
+    url = f"{scheme}://{host}:{number}?timeout=5s"
+    async with connect(url) as client:
+        instant = (await client.clock()).instant
+        rows = (await client.profile("load")).rows
+    assert instant is not None
+    assert abs((instant - START).total_seconds()) < 60
+    assert len(rows) == 20
+
+    def blocked() -> object:
+        with blocking.connect(url) as client:
+            return client.profile("load").rows
+
+    assert await asyncio.to_thread(blocked) == rows
+    await port.stop()
+
+
+async def test_a_second_client_is_refused_while_the_first_is_there() -> None:
+    port = await served()
+    host, number = port.address
+    async with connect(f"hdlc://{host}:{number}"):
+        with pytest.raises(PortError):
+            await Client(f"hdlc://{host}:{number}?timeout=200ms").open()
+    await port.stop()
+
+
+async def test_nobody_listens() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        number = unused.getsockname()[1]
+        with pytest.raises(PortError, match=f"127.0.0.1:{number}"):
+            await Client(f"tcp://127.0.0.1:{number}").open()
+        with pytest.raises(PortError, match=f"127.0.0.1:{number}"):
+            blocking.Client(f"tcp://127.0.0.1:{number}").open()
+
+
+async def test_a_port_that_says_nothing() -> None:
+    server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
+    number = server.sockets[0].getsockname()[1]
+    url = f"tcp://127.0.0.1:{number}?timeout=20ms&retries=1"
+    with pytest.raises(NoAnswer, match=r"not as HDLC: .*; nor as wrapper: "):
+        await Client(url).open()
+    with pytest.raises(NoAnswer):
+        await asyncio.to_thread(blocking.Client(url).open)
+    server.close()

@@ -298,10 +298,9 @@ def _decimals(cells: Sequence[Any], scaler: int | None) -> Sequence[Any]:
     """Return integers as decimals, scaled; what is no integer stays as it is."""
     if set(map(type, cells)) != {int}:
         return [_decimal(cell, scaler) for cell in cells]
-    if not scaler:
-        return list(map(Decimal, cells))
+    # A multiplication takes two thirds of the time of Decimal(cell), and is as exact with digits enough.
     with localcontext(_EXACT):
-        return list(map(Decimal(1).scaleb(scaler).__mul__, cells))
+        return list(map(Decimal(1).scaleb(scaler or 0).__mul__, cells))
 
 
 def _order(instants: Sequence[datetime | None]) -> list[str]:

@@ -19,7 +19,7 @@ from iondlms.client import (
     Profile,
     blocking,
 )
-from iondlms.codec import axdr
+from iondlms.codec import make
 from iondlms.codec.axdr import Data, Tag
 from iondlms.codec.datetimes import DateTime
 from iondlms.codec.obis import ObisCode
@@ -42,13 +42,13 @@ def run(url: str, method: str, *args: Any, **kwargs: Any) -> Any:
 
 def test_get(url: str) -> None:
     name = make_meter().logical_device_name.encode()
-    assert run(url, "get", "name") == axdr.octet_string(name)
-    assert run(url, "get", "0-0:42.0.0*255", 1) == axdr.octet_string(bytes.fromhex("00002A0000FF"))
+    assert run(url, "get", "name") == make.octet_string(name)
+    assert run(url, "get", "0-0:42.0.0*255", 1) == make.octet_string(bytes.fromhex("00002A0000FF"))
     assert run(url, "get", "0-0:42.0.0*255:1") == run(url, "get", "name", 1)
-    assert run(url, "get", ObisCode.parse("0-0:42.0.0*255"), 2, 1) == axdr.octet_string(name)
+    assert run(url, "get", ObisCode.parse("0-0:42.0.0*255"), 2, 1) == make.octet_string(name)
     assert run(url, "get_raw", "name") == bytes((9, len(name))) + name
-    assert run(url, "get", "PF-sign-mean", 3) == axdr.structure(axdr.integer(-3), axdr.enum(255))
-    assert run(url, "get", "load", 8) == axdr.double_long_unsigned(3360)
+    assert run(url, "get", "PF-sign-mean", 3) == make.structure(make.integer(-3), make.enum(255))
+    assert run(url, "get", "load", 8) == make.double_long_unsigned(3360)
 
 
 def test_class_of_a_code_without_a_name_comes_from_the_object_list(url: str) -> None:
@@ -72,13 +72,13 @@ def test_refusals_are_access_errors(url: str) -> None:
             client.get("clock", 300)
         with pytest.raises(LocalError, match="did you mean kWh-del"):
             client.get("kWh-dle")
-        assert client.get("clock", 9) == axdr.enum(1), "the association is still good"
+        assert client.get("clock", 9) == make.enum(1), "the association is still good"
 
 
 def test_get_all_by_attribute_0(url: str) -> None:
     values = run(url, "get_all", "clock")
     assert list(values) == list(range(1, 10))
-    assert values[9] == axdr.enum(1)
+    assert values[9] == make.enum(1)
     association = run(url, "get_all", "association")
     assert association[7] == Data(Tag.NULL_DATA, None)
     hooks, _, apdus = watched()
@@ -93,7 +93,7 @@ def test_get_all_one_by_one(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     values = run(url, "get_all", "association")
     assert list(values) == list(range(1, 10))
     assert values[7] is None, "the one that is refused"
-    assert values[8] == axdr.enum(2)
+    assert values[8] == make.enum(2)
     with pytest.raises(ObjectUndefined):
         run(url, "get_all", "1-1:99.99.0*255", 3)
 
@@ -395,7 +395,7 @@ def test_close_releases_and_is_idempotent(url: str) -> None:
     sent = len(octets)
     client.close()
     assert len(octets) == sent
-    assert client.get("clock", 9) == axdr.enum(1), "a closed client opens again when it is asked"
+    assert client.get("clock", 9) == make.enum(1), "a closed client opens again when it is asked"
 
 
 def test_octets_and_apdus_are_shown(url: str) -> None:

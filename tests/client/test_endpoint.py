@@ -19,7 +19,7 @@ from iondlms.client import (
     TransferBroken,
 )
 from iondlms.client.endpoint import ClientEndpoint
-from iondlms.codec import axdr
+from iondlms.codec import axdr, make
 from iondlms.codec.reader import Reader
 from iondlms.errors import (
     DataAccessResult,
@@ -52,7 +52,7 @@ Server = Callable[[bytes], bytes | None]  # APDU -> APDU; None: silence
 
 GRANTED = InitiateResponse(Conformance(0x00301C), 0x0400)
 ACCEPTED = Aare(AssociationResult.ACCEPTED, user_information=GRANTED.encode()).encode()
-VALUE = axdr.encode_data(axdr.octet_string(b"ION"))
+VALUE = axdr.encode_data(make.octet_string(b"ION"))
 
 
 def over_wrapper(server: Server) -> Lines:
@@ -127,7 +127,7 @@ AARES = [
 @pytest.mark.parametrize("aare", AARES)
 def test_accepted_is_accepted(over: Over, url: str, aare: bytes) -> None:
     with over(meter(value, aare)).client(url) as client:
-        assert client.get("name") == axdr.octet_string(b"ION")
+        assert client.get("name") == make.octet_string(b"ION")
 
 
 REFUSALS = [
@@ -209,14 +209,14 @@ def test_refused_service(
         # "Not allowed" may mean that the association is gone: that is tried once with a new one.
         assert len(asked) == (2 if codes == (1, 2) else 1)
         asked += [b""] * 3
-        assert client.get("name") == axdr.octet_string(b"ION")
+        assert client.get("name") == make.octet_string(b"ION")
 
 
 @BOTH
 def test_one_exception_of_a_meter_that_forgot_us(over: Over, url: str) -> None:
     answers = iter([bytes.fromhex("D80102")])
     with over(meter(lambda apdu: next(answers, None) or value(apdu))).client(url) as client:
-        assert client.get("name") == axdr.octet_string(b"ION")
+        assert client.get("name") == make.octet_string(b"ION")
 
 
 @BOTH
@@ -275,7 +275,7 @@ def test_only_the_id_of_the_invoke_octet_counts(over: Over, url: str) -> None:
         return GetResponseNormal(apdu[2] & 0x0F, VALUE).encode()
 
     with over(meter(get)).client(url) as client:
-        assert client.get("name") == axdr.octet_string(b"ION")
+        assert client.get("name") == make.octet_string(b"ION")
 
 
 def test_an_empty_answer_is_no_hang() -> None:
@@ -299,7 +299,7 @@ def test_set_is_answered_by_its_own_kind_alone(over: Over, url: str) -> None:
         if apdu[0] == 0xC1:
             sent.append(apdu)
             return GetResponseNormal(apdu[2], VALUE).encode()
-        clock = axdr.octet_string(bytes.fromhex("07EA0B16070C2238000000 00"))
+        clock = make.octet_string(bytes.fromhex("07EA0B16070C2238000000 00"))
         return GetResponseNormal(apdu[2], axdr.encode_data(clock)).encode()
 
     with over(meter(answer)).client(url + "&client=1", "x") as client:
@@ -332,9 +332,9 @@ def test_blocks(over: Over, url: str) -> None:
         parts = [VALUE[a:b] for a, b in zip((0, *cuts), (*cuts, None), strict=True)]
         server = blocks(*((n == len(parts), n, part) for n, part in enumerate(parts, 1)))
         with over(server).client(url) as client:
-            assert client.get("name") == axdr.octet_string(b"ION")
+            assert client.get("name") == make.octet_string(b"ION")
     with over(blocks((True, 1, VALUE))).client(url) as client:  # the first is the last
-        assert client.get("name") == axdr.octet_string(b"ION")
+        assert client.get("name") == make.octet_string(b"ION")
 
 
 @BOTH
@@ -474,7 +474,7 @@ def test_short_addresses() -> None:
 def test_auto_tries_hdlc_then_the_wrapper_and_remembers() -> None:
     tried: list[bytes] = []
 
-    def make(now: float) -> Scripted:
+    def made(now: float) -> Scripted:
         def answer(data: bytes) -> bytes | None:
             tried.append(data[:2])
             if data[:1] == b"\x7e":
@@ -484,9 +484,9 @@ def test_auto_tries_hdlc_then_the_wrapper_and_remembers() -> None:
 
         return Scripted(answer)
 
-    lines = Lines(make)
+    lines = Lines(made)
     with lines.client("tcp://m") as client:
-        assert client.get("name") == axdr.octet_string(b"ION")
+        assert client.get("name") == make.octet_string(b"ION")
         assert client.session.framing == "wrapper"
     assert [each[0] for each in tried[:2]] == [0x7E, 0x00]
     tried.clear()

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.client.joined import PASSWORD, START, Lines, make_meter
 
 from iondlms.client import blocking
-from iondlms.codec import axdr
+from iondlms.codec import make
 from iondlms.errors import LocalError
 from iondlms.ports.memory import Fault, FaultKind, Faults
 
@@ -63,7 +63,7 @@ class ClientAndMeter(RuleBasedStateMachine):
 
     @rule()
     def get(self) -> None:
-        assert self.client.get("load", 8) == axdr.double_long_unsigned(3360)
+        assert self.client.get("load", 8) == make.double_long_unsigned(3360)
 
     @rule(count=st.integers(1, 20))
     def profile(self, count: int) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from iondlms.client.instants import TimeRules
 from iondlms.client.names import NAMES
 from iondlms.client.profile import Profile, ProfileRow, Shape, StatusWord, column_of, typed_profile
-from iondlms.codec import axdr
+from iondlms.codec import make
 from iondlms.codec.axdr import NULL, Data, encode_data
 from iondlms.codec.datetimes import DateTime
 from iondlms.codec.obis import ObisCode
@@ -38,11 +38,11 @@ def shape(
 
 
 def stamp(n: int) -> Data:
-    return axdr.octet_string(DateTime.of_utc(START + timedelta(minutes=15 * n), -60).octets)
+    return make.octet_string(DateTime.of_utc(START + timedelta(minutes=15 * n), -60).octets)
 
 
 def buffer(*rows: tuple[Data, ...]) -> bytes:
-    return encode_data(axdr.array(axdr.structure(*row) for row in rows))
+    return encode_data(make.array(make.structure(*row) for row in rows))
 
 
 WHOLE = shape(CLOCK, STATUS, ENERGY, FACTOR, FOREIGN)
@@ -50,8 +50,8 @@ WHOLE = shape(CLOCK, STATUS, ENERGY, FACTOR, FOREIGN)
 
 def test_typed_row() -> None:
     octets = buffer(
-        (stamp(0), axdr.long_unsigned(0xC0), axdr.double_long(-5), axdr.double_long(938), axdr.unsigned(7)),
-        (stamp(1), axdr.long_unsigned(0xFFFF), NULL, axdr.double_long(-1000), axdr.visible_string("x")),
+        (stamp(0), make.long_unsigned(0xC0), make.double_long(-5), make.double_long(938), make.unsigned(7)),
+        (stamp(1), make.long_unsigned(0xFFFF), NULL, make.double_long(-1000), make.visible_string("x")),
     )
     profile = typed_profile(octets, WHOLE)
     up_and_down = StatusWord.POWER_UP | StatusWord.POWER_DOWN
@@ -70,7 +70,7 @@ def test_typed_row() -> None:
 
 
 def test_dicts_and_columns() -> None:
-    octets = buffer(*((stamp(n), axdr.long_unsigned(0), axdr.double_long(n)) for n in range(3)))
+    octets = buffer(*((stamp(n), make.long_unsigned(0), make.double_long(n)) for n in range(3)))
     profile = typed_profile(octets, shape(CLOCK, STATUS, ENERGY))
     assert profile.dicts()[1] == {
         "time": START + timedelta(minutes=15),
@@ -94,7 +94,7 @@ def test_titles() -> None:
 
 
 def test_rows_without_clock_or_values() -> None:
-    assert typed_profile(buffer((axdr.double_long(1),)), shape(ENERGY)).rows == [
+    assert typed_profile(buffer((make.double_long(1),)), shape(ENERGY)).rows == [
         ProfileRow(None, None, None, (Decimal(1),))
     ]
     only_clock = typed_profile(buffer((stamp(0),)), shape(CLOCK))
@@ -104,9 +104,9 @@ def test_rows_without_clock_or_values() -> None:
 
 def test_null_data_is_never_shifted_and_repeats_only_on_demand() -> None:
     octets = buffer(
-        (stamp(0), axdr.long_unsigned(32), axdr.double_long(5)),
+        (stamp(0), make.long_unsigned(32), make.double_long(5)),
         (NULL, NULL, NULL),
-        (NULL, NULL, axdr.double_long(6)),
+        (NULL, NULL, make.double_long(6)),
     )
     kept = typed_profile(octets, shape(CLOCK, STATUS, ENERGY)).rows
     assert [row.values for row in kept] == [(5,), (None,), (6,)]
@@ -120,14 +120,14 @@ def test_null_data_is_never_shifted_and_repeats_only_on_demand() -> None:
 
 
 def test_no_period_infers_nothing() -> None:
-    octets = buffer((stamp(0), axdr.double_long(5)), (NULL, axdr.double_long(6)))
+    octets = buffer((stamp(0), make.double_long(5)), (NULL, make.double_long(6)))
     profile = typed_profile(octets, shape(CLOCK, ENERGY, period=0))
     assert [row.instant for row in profile] == [START, None]
     assert "1 rows have a time that makes no instant" in profile.notes[0]
 
 
 def test_rows_of_a_clock_that_was_set_back_are_kept_and_noted() -> None:
-    octets = buffer(*((stamp(n), axdr.double_long(n)) for n in (3, 4, 2, 2, 3)))
+    octets = buffer(*((stamp(n), make.double_long(n)) for n in (3, 4, 2, 2, 3)))
     profile = typed_profile(octets, shape(CLOCK, ENERGY))
     assert [row.values[0] for row in profile] == [3, 4, 2, 2, 3]
     assert "2 rows are not later" in profile.notes[0]
@@ -137,7 +137,7 @@ def test_rows_of_a_clock_that_was_set_back_are_kept_and_noted() -> None:
 def test_rows_of_another_width_are_an_error(cells: int) -> None:
     with pytest.raises(RemoteError, match=f"{cells} cells for 2"):
         typed_profile(
-            buffer((stamp(0), axdr.double_long(1), axdr.double_long(2))[:cells]), shape(CLOCK, ENERGY)
+            buffer((stamp(0), make.double_long(1), make.double_long(2))[:cells]), shape(CLOCK, ENERGY)
         )
     with pytest.raises(RemoteError, match="differ in width"):
         typed_profile(buffer((stamp(0), NULL), (NULL,)), shape(CLOCK, ENERGY))
@@ -164,7 +164,7 @@ def test_no_array_is_an_error() -> None:
 
 @given(st.lists(st.integers(-(1 << 63), (1 << 63) - 1), min_size=1), st.integers(-20, 20))
 def test_scaling_is_exact_whatever_the_context(values: list[int], scaler: int) -> None:
-    octets = buffer(*((axdr.long64(value),) for value in values))
+    octets = buffer(*((make.long64(value),) for value in values))
     with localcontext() as context:
         context.prec = 3
         rows = typed_profile(octets, shape(FACTOR, scaler=scaler)).rows
@@ -176,7 +176,7 @@ def test_scaling_is_exact_whatever_the_context(values: list[int], scaler: int) -
 
 
 cell = st.one_of(
-    st.just(NULL), st.integers(-9, 9).map(axdr.double_long), st.binary(max_size=13).map(axdr.octet_string)
+    st.just(NULL), st.integers(-9, 9).map(make.double_long), st.binary(max_size=13).map(make.octet_string)
 )
 
 
@@ -196,7 +196,7 @@ def test_any_cells_keep_their_places(rows: list[tuple[Data, ...]]) -> None:
 
 @given(st.data())
 def test_a_broken_buffer_gives_the_rows_that_are_whole(data: Any) -> None:
-    octets = buffer(*((stamp(n), axdr.long_unsigned(0), axdr.double_long(n)) for n in range(5)))
+    octets = buffer(*((stamp(n), make.long_unsigned(0), make.double_long(n)) for n in range(5)))
     whole = typed_profile(octets, shape(CLOCK, STATUS, ENERGY)).rows
     cut = data.draw(st.integers(0, len(octets)))
     part = typed_profile(octets[:cut], shape(CLOCK, STATUS, ENERGY), partial=True)

@@ -14,10 +14,10 @@ from iondlms.codec.axdr import (
     Data,
     Tag,
     TypeDescription,
-    array,
     encode_data,
 )
 from iondlms.codec.datetimes import DateTime
+from iondlms.codec.make import array
 from iondlms.codec.obis import ObisCode
 
 # (tag, octets, signed), written down from the abstract syntax and not taken from the code under test.

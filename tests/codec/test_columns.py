@@ -9,22 +9,10 @@ from hypothesis import strategies as st
 from tests.codec.strategies import INTEGERS, bounds, data_values, values_of
 
 from iondlms.codec import columns
-from iondlms.codec.axdr import (
-    NULL,
-    CompactArray,
-    Data,
-    Tag,
-    Value,
-    array,
-    decode,
-    double_long,
-    encode_data,
-    octet_string,
-    structure,
-    unsigned,
-)
+from iondlms.codec.axdr import NULL, CompactArray, Data, Tag, Value, decode, encode_data
 from iondlms.codec.columns import Row, RowPlan, array_header, decode_rows
 from iondlms.codec.datetimes import DateTime
+from iondlms.codec.make import array, double_long, octet_string, structure, unsigned
 from iondlms.codec.reader import encode_length
 from iondlms.errors import DecodeError, LocalError
 

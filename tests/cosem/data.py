@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from iondlms.codec import axdr
+from iondlms.codec import make
 from iondlms.codec.axdr import NULL, BitString, CompactArray, Data, Tag, TypeDescription
 
 _SIGNED = {Tag.INTEGER: 8, Tag.LONG: 16, Tag.DOUBLE_LONG: 32, Tag.LONG64: 64, Tag.DELTA_INTEGER: 8}
@@ -24,15 +24,15 @@ def scalars() -> st.SearchStrategy[Data]:
     return st.one_of(
         st.just(NULL),
         st.just(Data(Tag.DONT_CARE, None)),
-        st.booleans().map(axdr.boolean),
+        st.booleans().map(make.boolean),
         *(_tagged(tag, st.integers(-(1 << bits - 1), (1 << bits - 1) - 1)) for tag, bits in _SIGNED.items()),
         *(_tagged(tag, st.integers(0, (1 << bits) - 1)) for tag, bits in _UNSIGNED.items()),
         *(_tagged(tag, st.binary(min_size=size, max_size=size)) for tag, size in _OCTETS.items()),
-        st.binary(max_size=14).map(axdr.octet_string),
-        st.binary(min_size=6, max_size=6).map(axdr.octet_string),
-        st.binary(min_size=12, max_size=12).map(axdr.octet_string),
+        st.binary(max_size=14).map(make.octet_string),
+        st.binary(min_size=6, max_size=6).map(make.octet_string),
+        st.binary(min_size=12, max_size=12).map(make.octet_string),
         st.text(max_size=3).map(lambda text: Data(Tag.UTF8_STRING, text)),
-        st.just(axdr.visible_string("ABC")),
+        st.just(make.visible_string("ABC")),
         st.just(Data(Tag.BIT_STRING, BitString(3, b"\xa0"))),
         st.floats().map(lambda value: Data(Tag.FLOAT64, value)),
         st.just(
@@ -48,8 +48,8 @@ def any_data() -> st.SearchStrategy[Data]:
     return st.recursive(
         scalars(),
         lambda inner: st.one_of(
-            st.lists(inner, max_size=5).map(axdr.array),
-            st.lists(inner, max_size=5).map(lambda items: axdr.structure(*items)),
+            st.lists(inner, max_size=5).map(make.array),
+            st.lists(inner, max_size=5).map(lambda items: make.structure(*items)),
         ),
         max_leaves=8,
     )

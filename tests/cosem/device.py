@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from iondlms.codec import axdr
+from iondlms.codec import axdr, make
 from iondlms.codec.axdr import Data
 from iondlms.codec.datetimes import UNSPECIFIED, DateTime
 from iondlms.codec.obis import ObisCode
@@ -107,9 +107,9 @@ class FakeRow:
     cells: tuple[Data, ...]
 
     def data(self, columns: Sequence[int] | None = None) -> Data:
-        time = axdr.octet_string(DateTime.of_utc(self.instant, ZONE).octets)
+        time = make.octet_string(DateTime.of_utc(self.instant, ZONE).octets)
         cells = (time, *self.cells)
-        return axdr.structure(*(cells if columns is None else [cells[index] for index in columns]))
+        return make.structure(*(cells if columns is None else [cells[index] for index in columns]))
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,8 @@ class FakeBuffer:
 
 def row(number: int, instant: datetime | None = None, columns: int = 6) -> FakeRow:
     """Return row `number` of the fixture, from 1; each of its cells differs from all others."""
-    cells = [axdr.long_unsigned(number)]
-    cells += [axdr.double_long(1000 * number + column) for column in range(3, columns + 1)]
+    cells = [make.long_unsigned(number)]
+    cells += [make.double_long(1000 * number + column) for column in range(3, columns + 1)]
     return FakeRow(FIRST + (number - 1) * PERIOD if instant is None else instant, tuple(cells))
 
 
@@ -175,13 +175,13 @@ def logical_device(clock: FakeClock | None = None, load: FakeBuffer | None = Non
     return LogicalDevice(
         [
             SapAssignment(SAP_ASSIGNMENT, {1: NAME}),
-            DataObject(DEVICE_NAME, lambda: axdr.octet_string(NAME)),
+            DataObject(DEVICE_NAME, lambda: make.octet_string(NAME)),
             Clock(CLOCK, FakeClock() if clock is None else clock),
-            DataObject(STATUS, lambda: axdr.long_unsigned(0)),
+            DataObject(STATUS, lambda: make.long_unsigned(0)),
             ProfileGeneric(LOAD, LOAD_COLUMNS, load_buffer() if load is None else load),
             ProfileGeneric(BILLING, BILLING_COLUMNS, billing),
-            Register(ENERGY, lambda: axdr.long64(1234), 0, 30),
-            Register(POWER_FACTOR, lambda: axdr.double_long(-987), -3, 255),
+            Register(ENERGY, lambda: make.long64(1234), 0, 30),
+            Register(POWER_FACTOR, lambda: make.double_long(-987), -3, 255),
         ]
     )
 

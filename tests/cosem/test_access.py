@@ -22,7 +22,7 @@ from tests.cosem.device import (
     octets,
 )
 
-from iondlms.codec import axdr
+from iondlms.codec import axdr, make
 from iondlms.codec.axdr import NULL, Data, Tag
 from iondlms.codec.obis import ObisCode
 from iondlms.cosem import Access, AssociationView, DataObject, EntryDescriptor, LogicalDevice, Selection
@@ -157,20 +157,20 @@ def test_attribute_0_is_one_moment() -> None:
 
 # --- SET --------------------------------------------------------------------------------------------
 
-TIME = axdr.octet_string(bytes.fromhex("07EA0B16FF0C223800000000"))
+TIME = make.octet_string(bytes.fromhex("07EA0B16FF0C223800000000"))
 
 
 @pytest.mark.parametrize(
     ("class_id", "name", "attribute_id", "value", "result"),
     [
-        (1, DEVICE_NAME, 2, axdr.octet_string(b"A"), 3),  # AP-57
-        (8, CLOCK, 3, axdr.long(0), 3),
-        (8, CLOCK, 1, axdr.octet_string(bytes(6)), 3),
-        (7, LOAD, 4, axdr.double_long_unsigned(60), 3),
-        (15, ASSOCIATION, 7, axdr.octet_string(b"new"), 3),
-        (17, SAP_ASSIGNMENT, 2, axdr.array(()), 3),
-        (8, CLOCK, 0, axdr.structure(), 3),  # attribute 0 is known, and not for SET
-        (8, CLOCK, 10, axdr.long(0), 4),
+        (1, DEVICE_NAME, 2, make.octet_string(b"A"), 3),  # AP-57
+        (8, CLOCK, 3, make.long(0), 3),
+        (8, CLOCK, 1, make.octet_string(bytes(6)), 3),
+        (7, LOAD, 4, make.double_long_unsigned(60), 3),
+        (15, ASSOCIATION, 7, make.octet_string(b"new"), 3),
+        (17, SAP_ASSIGNMENT, 2, make.array(()), 3),
+        (8, CLOCK, 0, make.structure(), 3),  # attribute 0 is known, and not for SET
+        (8, CLOCK, 10, make.long(0), 4),
         (8, NOWHERE, 2, TIME, 4),
         (7, CLOCK, 2, TIME, 9),
     ],
@@ -195,7 +195,7 @@ def test_set_without_the_right() -> None:
         logical_device(clock).set(8, CLOCK, 2, None, TIME, READER)
     # The right is looked at before the value: a reader learns nothing of the type.
     with pytest.raises(ReadWriteDenied):
-        logical_device(clock).set(8, CLOCK, 2, None, axdr.unsigned(5), READER)
+        logical_device(clock).set(8, CLOCK, 2, None, make.unsigned(5), READER)
     assert not clock.times
 
 

@@ -19,7 +19,7 @@ from tests.cosem.device import (
     octets,
 )
 
-from iondlms.codec import axdr
+from iondlms.codec import axdr, make
 from iondlms.codec.axdr import NULL, Data, Tag
 from iondlms.codec.obis import ObisCode
 from iondlms.cosem import CURRENT_ASSOCIATION, Access, AssociationView
@@ -53,18 +53,18 @@ def test_name_is_that_of_the_current_association() -> None:
 def test_no_limit_is_not_told_as_size_zero() -> None:
     """CO-07: sizes not 0; AP-32: a client's 0 means no limit."""
     info = get(logical_device(), 15, ASSOCIATION, 5, view=replace(READER, max_send_pdu=0)).items()
-    assert info[2] == axdr.long_unsigned(0xFFFF)
+    assert info[2] == make.long_unsigned(0xFFFF)
 
 
 def test_quality_of_service_is_told() -> None:
     info = get(logical_device(), 15, ASSOCIATION, 5, view=replace(READER, quality_of_service=1)).items()
-    assert info[4] == axdr.integer(1)
+    assert info[4] == make.integer(1)
 
 
 @pytest.mark.parametrize("sap", [0, 1, 16, 127, 128, 0xFFFF])
 def test_any_client_sap_can_be_told(sap: int) -> None:
     partners = get(logical_device(), 15, ASSOCIATION, 3, view=replace(READER, client_sap=sap)).items()
-    assert partners == (axdr.integer(sap & 0x7F), axdr.long_unsigned(1))
+    assert partners == (make.integer(sap & 0x7F), make.long_unsigned(1))
 
 
 # --- object_list ------------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ def test_object_list_against_reality(view: AssociationView) -> None:
     """CO-02."""
     device = logical_device()
     for class_id, _, name, attributes, _ in elements(view):
-        assert get(device, class_id, name, 1, view=view) == axdr.octet_string(name.octets)
+        assert get(device, class_id, name, 1, view=view) == make.octet_string(name.octets)
         assert len(get(device, class_id, name, 0, view=view).items()) == len(attributes)
         for number, item in attributes.items():
             mode = Access(item.items()[1].integer())

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.cosem.data import any_data
 from tests.cosem.device import CLOCK, READER, SETTER, FakeClock, get, logical_device, octets
 
-from iondlms.codec import axdr
+from iondlms.codec import axdr, make
 from iondlms.codec.axdr import Data, Tag
 from iondlms.codec.datetimes import UNSPECIFIED, DateTime
 from iondlms.cosem import Clock, LogicalDevice
@@ -53,7 +53,7 @@ def test_status_is_that_of_the_time() -> None:
 @pytest.mark.parametrize("zone", [-840, -60, 0, 720])
 def test_time_zone(zone: int) -> None:
     """TZ offset -12:00 to +14:00 (ion-profile 5)."""
-    assert get(logical_device(FakeClock(zone=zone)), 8, CLOCK, 3) == axdr.long(zone)
+    assert get(logical_device(FakeClock(zone=zone)), 8, CLOCK, 3) == make.long(zone)
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ def test_time_zone(zone: int) -> None:
 def test_daylight_deviation_stays_in_its_type(added: int, told: int) -> None:
     """The meter's DST offset goes to 3 h (ion-profile 5), the attribute to 120 minutes (CO-17)."""
     device = logical_device(FakeClock(added=added))
-    assert get(device, 8, CLOCK, 7) == axdr.integer(told)
-    assert get(device, 8, CLOCK, 0).items()[6] == axdr.integer(told)
+    assert get(device, 8, CLOCK, 7) == make.integer(told)
+    assert get(device, 8, CLOCK, 0).items()[6] == make.integer(told)
 
 
 def test_daylight_disabled() -> None:
@@ -126,7 +126,7 @@ def test_set_of_another_type(value: str, source: str) -> None:
 def test_refusal_of_the_clock_itself() -> None:
     clock = FakeClock(refuses=True)
     with pytest.raises(OtherReason):
-        logical_device(clock).set(8, CLOCK, 2, None, axdr.octet_string(bytes(12)), SETTER)
+        logical_device(clock).set(8, CLOCK, 2, None, make.octet_string(bytes(12)), SETTER)
 
 
 @given(any_data())
@@ -151,7 +151,7 @@ def test_any_twelve_octets_reach_the_clock(time: bytes, form: Tag) -> None:
 
 def test_only_the_time_can_be_written_at_all() -> None:
     with pytest.raises(LocalError):
-        Clock(CLOCK, FakeClock()).write(3, axdr.long(0))
+        Clock(CLOCK, FakeClock()).write(3, make.long(0))
 
 
 def test_reader_and_setter_see_the_same_time() -> None:

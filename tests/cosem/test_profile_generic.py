@@ -27,7 +27,7 @@ from tests.cosem.device import (
     row,
 )
 
-from iondlms.codec import axdr
+from iondlms.codec import axdr, make
 from iondlms.codec.axdr import Data, Tag
 from iondlms.codec.datetimes import DateTime
 from iondlms.codec.obis import ObisCode
@@ -75,7 +75,7 @@ def ask(request: str, device: LogicalDevice | None = None) -> Data:
 
 
 def rows(*numbers: int, columns: tuple[int, ...] | None = None) -> Data:
-    return axdr.array(row(number).data(columns) for number in numbers)
+    return make.array(row(number).data(columns) for number in numbers)
 
 
 SA_01 = (
@@ -86,7 +86,7 @@ REGISTER_3 = LOAD_COLUMNS[2].data()
 
 
 def columns(*numbers: int) -> str:
-    return axdr.encode_data(axdr.array(LOAD_COLUMNS[number - 1].data() for number in numbers)).hex()
+    return axdr.encode_data(make.array(LOAD_COLUMNS[number - 1].data() for number in numbers)).hex()
 
 
 ANSWERED = [  # (case, request, rows, columns from 0 or None)
@@ -150,10 +150,10 @@ REFUSED = [  # (case, request, error)
     ("R2: data index 1", by_range(CaptureObject(8, CLOCK_COLUMN.logical_name, 2, 1).data(), t(1), t(2)),
      ScopeOfAccessViolated),
     ("another clock", by_range(CaptureObject(8, LOAD, 2).data(), t(1), t(2)), ScopeOfAccessViolated),
-    ("a column not captured", P + t(5) + t(9) + axdr.encode_data(axdr.array([NOT_CAPTURED.data()])).hex(),
+    ("a column not captured", P + t(5) + t(9) + axdr.encode_data(make.array([NOT_CAPTURED.data()])).hex(),
      ScopeOfAccessViolated),
     ("one column of two not captured",
-     P + t(5) + t(9) + axdr.encode_data(axdr.array([CLOCK_COLUMN.data(), NOT_CAPTURED.data()])).hex(),
+     P + t(5) + t(9) + axdr.encode_data(make.array([CLOCK_COLUMN.data(), NOT_CAPTURED.data()])).hex(),
      ScopeOfAccessViolated),
     ("SA-20 Unix time", P + "0600000001 0600000001" + ALL, TypeUnmatched),
     ("SA-20 one bound", P + t(1) + "0600000001" + ALL, TypeUnmatched),
@@ -188,7 +188,7 @@ def test_results_on_the_wire() -> None:
 @pytest.mark.parametrize("request_", [SA_01, entry(1, 0, 1, 0), entry(1, 0, 2, 3), entry(5, 9, 1, 0)])
 def test_empty_buffer(request_: str) -> None:
     """SA-21."""
-    assert ask(request_, logical_device(load=FakeBuffer([]))) == axdr.array(())
+    assert ask(request_, logical_device(load=FakeBuffer([]))) == make.array(())
 
 
 def test_empty_array_octets() -> None:
@@ -210,7 +210,7 @@ def test_entry_and_range_agree() -> None:
     """SA-32."""
     first, second = ask(entry(1, 2, 1, 0)).items()
     bounds = "".join(axdr.encode_data(item.items()[0]).hex() for item in (first, second))
-    assert ask(P + bounds + ALL) == axdr.array((first, second))
+    assert ask(P + bounds + ALL) == make.array((first, second))
 
 
 def test_billing() -> None:
@@ -221,7 +221,7 @@ def test_billing() -> None:
     assert ask(entry(1, 0, 1, 0).replace("0100630100FF", "0100620100FF"), device) == whole
     assert ask(SA_01.replace("0100630100FF", "0100620100FF"), device) == whole
     third = ask(entry(3, 7, 13, 13).replace("0100630100FF", "0100620100FF"), device)
-    assert third == axdr.array((axdr.structure(whole.items()[2].items()[12]),))
+    assert third == make.array((make.structure(whole.items()[2].items()[12]),))
 
 
 OPEN = [  # (start, end, rows): t5 and t6 are 01:15:00 and 01:30:00 UTC; half a second after t6 stands a row
@@ -305,8 +305,8 @@ def test_a_profile_without_a_clock_column_takes_no_range() -> None:
 
 SELECTIONS = [
     None,
-    Selection(1, RangeDescriptor(CLOCK_COLUMN, axdr.octet_string(bytes.fromhex("07D00101FF00000000000000")),
-                                 axdr.octet_string(bytes.fromhex("08330C1FFF173B3B00000000")), ()).data()),
+    Selection(1, RangeDescriptor(CLOCK_COLUMN, make.octet_string(bytes.fromhex("07D00101FF00000000000000")),
+                                 make.octet_string(bytes.fromhex("08330C1FFF173B3B00000000")), ()).data()),
     Selection(2, EntryDescriptor(1, 0).data()),
 ]  # fmt: skip
 
@@ -393,7 +393,7 @@ def test_a_range_is_a_filter(
     answer = get(device, 7, LOAD, 2, Selection(1, descriptor.data()))
     inside = [item for item, at in zip(stored, hundredths, strict=True) if start[1] <= at <= end[2]]
     indexes = sorted(set(chosen)) if chosen else None
-    assert answer == axdr.array(item.data(indexes) for item in inside)
+    assert answer == make.array(item.data(indexes) for item in inside)
 
 
 DEVICE = logical_device()

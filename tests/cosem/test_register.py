@@ -16,7 +16,7 @@ from tests.cosem.device import (
     octets,
 )
 
-from iondlms.codec import axdr
+from iondlms.codec import make
 from iondlms.codec.axdr import NULL, Data
 from iondlms.codec.obis import ObisCode
 from iondlms.cosem import DataObject, LogicalDevice, Register, SapAssignment
@@ -41,7 +41,7 @@ def test_value(class_id: int, name: ObisCode, attribute_id: int, expected: str, 
 
 def test_scaler_unit_vector() -> None:
     """vectors.md 53: scaler 0, volt."""
-    volts = LogicalDevice([Register(ENERGY, lambda: axdr.double_long(0), 0, 35)])
+    volts = LogicalDevice([Register(ENERGY, lambda: make.double_long(0), 0, 35)])
     assert octets(volts, 3, ENERGY, 3) == bytes.fromhex("02020F001623")
 
 
@@ -59,9 +59,9 @@ def test_several_logical_devices() -> None:
 
 def test_value_is_read_anew_each_time() -> None:
     counts = iter(range(10))
-    device = LogicalDevice([Register(ENERGY, lambda: axdr.double_long(next(counts)), 0, 30)])
+    device = LogicalDevice([Register(ENERGY, lambda: make.double_long(next(counts)), 0, 30)])
     assert [get(device, 3, ENERGY, 2).integer() for _ in range(3)] == [0, 1, 2]
-    assert get(device, 3, ENERGY, 0).items()[1] == axdr.double_long(3)
+    assert get(device, 3, ENERGY, 0).items()[1] == make.double_long(3)
     get(device, 3, ENERGY, 3)
     assert get(device, 3, ENERGY, 2).integer() == 4, "scaler_unit and logical_name do not read the value"
 
@@ -84,6 +84,6 @@ def test_value_that_refuses() -> None:
 
 
 def test_value_that_does_not_fit_its_type_is_our_mistake() -> None:
-    device = LogicalDevice([Register(ENERGY, lambda: axdr.double_long(1 << 40), 0, 30)])
+    device = LogicalDevice([Register(ENERGY, lambda: make.double_long(1 << 40), 0, 30)])
     with pytest.raises(LocalError):
         device.get(3, ENERGY, 2, None, READER)

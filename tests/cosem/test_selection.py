@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.cosem.data import any_data, nearly
 from tests.cosem.device import CLOCK_COLUMN, LOAD_COLUMNS
 
-from iondlms.codec import axdr
+from iondlms.codec import axdr, make
 from iondlms.codec.axdr import Data, Tag
 from iondlms.codec.datetimes import DateTime
 from iondlms.codec.obis import ObisCode
@@ -63,11 +63,11 @@ def test_capture_object_malformed(octets: str, wrong: str) -> None:
     with pytest.raises(TypeUnmatched):
         CaptureObject.of(axdr.decode(bytes.fromhex(octets)))
     # The same is no restricting object and no column either.
-    start = axdr.octet_string(bytes.fromhex("07D00101FF00000000000000"))
+    start = make.octet_string(bytes.fromhex("07D00101FF00000000000000"))
     bad = axdr.decode(bytes.fromhex(octets))
     for parameters in (
-        axdr.structure(bad, start, start, axdr.array(())),
-        axdr.structure(CLOCK_COLUMN.data(), start, start, axdr.array((CLOCK_COLUMN.data(), bad))),
+        make.structure(bad, start, start, make.array(())),
+        make.structure(CLOCK_COLUMN.data(), start, start, make.array((CLOCK_COLUMN.data(), bad))),
     ):
         with pytest.raises(TypeUnmatched):
             RangeDescriptor.of(parameters)
@@ -187,7 +187,7 @@ NO_INSTANT = [  # (bound, what is wrong)
 @pytest.mark.parametrize(("bound", "wrong"), NO_INSTANT)
 @pytest.mark.parametrize("form", [Tag.OCTET_STRING, Tag.DATE_TIME])
 def test_bound_is_no_instant(bound: str, wrong: str, form: Tag) -> None:
-    good = axdr.octet_string(bytes.fromhex("07EA0B16FF0D223800FFC400"))
+    good = make.octet_string(bytes.fromhex("07EA0B16FF0D223800FFC400"))
     bad = Data(form, bytes.fromhex(bound))
     for start, end in ((good, bad), (bad, good)):
         with pytest.raises(OtherReason):
@@ -201,7 +201,7 @@ def test_bound_is_no_instant(bound: str, wrong: str, form: Tag) -> None:
 )  # fmt: skip
 def test_bound_of_another_type(bound: str) -> None:
     """SA-20."""
-    good = axdr.octet_string(bytes.fromhex("07EA0B16FF0D223800FFC400"))
+    good = make.octet_string(bytes.fromhex("07EA0B16FF0D223800FFC400"))
     bad = axdr.decode(bytes.fromhex(bound))
     for start, end in ((good, bad), (bad, good)):
         with pytest.raises(TypeUnmatched):
@@ -223,7 +223,7 @@ def plausible_octets() -> st.SearchStrategy[bytes]:
 
 @given(st.one_of(plausible_octets(), st.binary(min_size=12, max_size=12)))
 def test_a_bound_is_an_instant_or_refused(octets: bytes) -> None:
-    bound = axdr.octet_string(octets)
+    bound = make.octet_string(octets)
     try:
         start, end = RangeDescriptor(CLOCK_COLUMN, bound, bound, ()).instants()
     except OtherReason:
@@ -313,7 +313,7 @@ def test_column_numbers(first: int, last: int, count: int) -> None:
 
 WHOLE_RANGE = RangeDescriptor(
     CLOCK_COLUMN,
-    axdr.octet_string(bytes.fromhex("07D00101FF00000000000000")),
+    make.octet_string(bytes.fromhex("07D00101FF00000000000000")),
     Data(Tag.DATE_TIME, bytes.fromhex("08330C1FFF173B3B00000000")),
     LOAD_COLUMNS[:2],
 )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iondlms.acse import Aarq
-from iondlms.codec import axdr
+from iondlms.codec import make
 from iondlms.codec.axdr import encode_data
 from iondlms.codec.obis import ObisCode
 from iondlms.hdlc import Deframer, Frame
@@ -73,11 +73,11 @@ FORMS = [  # (octets, what)
     (framed(LSDU)[0].replace(b"\x60\x3d\xa1", b"\x60\x7f\xa1"), "a wrong length"),
     (framed(LSDU)[0][:9] + b"\0\0" + framed(LSDU)[0][11:], "a wrong HCS"),
     (AARQ.replace(b"\xac\x0d\x80\x0b", b"\xac\x0f\x80\x0b"), "a wrong inner length"),
-    (SetRequestNormal(0xC1, SECRET, None, axdr.octet_string(PASSWORD)).encode(), "SET of the secret"),
+    (SetRequestNormal(0xC1, SECRET, None, make.octet_string(PASSWORD)).encode(), "SET of the secret"),
     (bytes.fromhex("C301C1000F0000280000FF0201090B") + PASSWORD, "change_HLS_secret"),
     (
         Wpdu(1, 1, GetRequestNormal(0xC1, SECRET).encode()).encode()
-        + Wpdu(1, 1, GetResponseNormal(0xC1, encode_data(axdr.octet_string(PASSWORD))).encode()).encode(),
+        + Wpdu(1, 1, GetResponseNormal(0xC1, encode_data(make.octet_string(PASSWORD))).encode()).encode(),
         "the answer to a GET of the secret",
     ),
 ]
@@ -158,14 +158,14 @@ def test_nothing_else_is_touched_and_little_is_held(pieces: list[tuple[str, byte
 
 
 def test_values_of_a_profile_are_not_taken_for_passwords() -> None:
-    value = encode_data(axdr.array(axdr.double_long(number * 7919) for number in range(5000)))
+    value = encode_data(make.array(make.double_long(number * 7919) for number in range(5000)))
     octets = Wpdu(1, 1, GetResponseNormal(0xC1, value).encode()).encode()
     assert blanked(octets) == octets
 
 
 def test_only_the_answer_to_the_secret_is_blanked() -> None:
     name = AttributeDescriptor(1, ObisCode.parse("0-0:42.0.0*255"), 2)
-    answer = GetResponseNormal(0xC1, encode_data(axdr.octet_string(b"ION00017"))).encode()
+    answer = GetResponseNormal(0xC1, encode_data(make.octet_string(b"ION00017"))).encode()
     explainer = Explainer()
     explainer.feed(Wpdu(1, 1, GetRequestNormal(0xC1, SECRET).encode()).encode(), "TX")
     assert_hidden(render(explainer.feed(Wpdu(1, 1, answer).encode(), "RX")), b"ION00017")

@@ -12,7 +12,7 @@ from tests.codec.strategies import data_values
 from tests.trace.published import BARE, FAULTY, WRONG, framed
 from tests.xdlms.strategies import BOUNDED, get_responses_normal
 
-from iondlms.codec import axdr
+from iondlms.codec import make
 from iondlms.codec.axdr import Data, encode_data
 from iondlms.codec.reader import Reader
 from iondlms.errors import DecodeError
@@ -169,11 +169,11 @@ def test_noise_does_not_pile_up() -> None:
 
 def rows(count: int) -> Data:
     start = bytes.fromhex("07EA0101 04 000000 00 FFC4 00")
-    return axdr.array(
-        axdr.structure(
-            axdr.octet_string(start[:6] + bytes((row % 60,)) + start[7:]),
-            axdr.long_unsigned(0xC0 if row == 1 else 0),
-            *(axdr.double_long(1000 * row + column) for column in range(4)),
+    return make.array(
+        make.structure(
+            make.octet_string(start[:6] + bytes((row % 60,)) + start[7:]),
+            make.long_unsigned(0xC0 if row == 1 else 0),
+            *(make.double_long(1000 * row + column) for column in range(4)),
         )
         for row in range(count)
     )
@@ -232,7 +232,7 @@ def test_published_blocks_are_joined() -> None:
 
 
 def test_a_set_in_blocks_is_joined() -> None:
-    value = encode_data(axdr.octet_string(bytes.fromhex("07E20206FF091D0200000000")))
+    value = encode_data(make.octet_string(bytes.fromhex("07E20206FF091D0200000000")))
     first = bytes.fromhex("C102C100080000010000FF0200 00 00000001 05") + value[:5]
     second = bytes.fromhex("C103C1 01 00000002 09") + value[5:]
     nodes = explain(Wpdu(16, 1, first).encode() + Wpdu(16, 1, second).encode())
@@ -260,10 +260,10 @@ def test_apdus_without_frames_in_both_directions() -> None:
 def test_the_answer_to_attribute_0_names_its_members() -> None:
     explainer = Explainer()
     explainer.feed(bytes.fromhex("C001C100030101010800FF0000"), "TX")
-    value = axdr.structure(
-        axdr.octet_string(bytes.fromhex("0101010800FF")),
-        axdr.long64(5),
-        axdr.structure(axdr.integer(0), axdr.enum(30)),
+    value = make.structure(
+        make.octet_string(bytes.fromhex("0101010800FF")),
+        make.long64(5),
+        make.structure(make.integer(0), make.enum(30)),
     )
     text = render(
         [*explainer.feed(GetResponseNormal(0xC1, encode_data(value)).encode(), "RX"), *explainer.finish()]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.xdlms.strategies import BOUNDED, attributes, get_responses_normal
 
-from iondlms.codec import axdr
+from iondlms.codec import axdr, make
 from iondlms.codec.axdr import Data, Tag
 from iondlms.codec.obis import ObisCode
 from iondlms.codec.reader import Reader
@@ -49,23 +49,23 @@ CLOCK = ObisCode.parse("0-0:1.0.0*255")
 NAME = ObisCode.parse("0-0:42.0.0*255")
 PROFILE = ObisCode.parse("1-0:99.1.0*255")
 CURRENT = ObisCode.parse("0-0:40.0.0*255")
-CLOCK_COLUMN = axdr.structure(
-    axdr.long_unsigned(8), axdr.octet_string(CLOCK.octets), axdr.integer(2), axdr.long_unsigned(0)
+CLOCK_COLUMN = make.structure(
+    make.long_unsigned(8), make.octet_string(CLOCK.octets), make.integer(2), make.long_unsigned(0)
 )
 
 
 def by_range(start: Data, end: Data) -> SelectiveAccess:
-    return SelectiveAccess(1, axdr.structure(CLOCK_COLUMN, start, end, axdr.array([])))
+    return SelectiveAccess(1, make.structure(CLOCK_COLUMN, start, end, make.array([])))
 
 
 def by_entry(first: int, last: int, first_column: int, last_column: int) -> SelectiveAccess:
-    rows = axdr.double_long_unsigned(first), axdr.double_long_unsigned(last)
-    columns = axdr.long_unsigned(first_column), axdr.long_unsigned(last_column)
-    return SelectiveAccess(2, axdr.structure(*rows, *columns))
+    rows = make.double_long_unsigned(first), make.double_long_unsigned(last)
+    columns = make.long_unsigned(first_column), make.long_unsigned(last_column)
+    return SelectiveAccess(2, make.structure(*rows, *columns))
 
 
 def octets_12(text: str) -> Data:
-    return axdr.octet_string(bytes.fromhex(text))
+    return make.octet_string(bytes.fromhex(text))
 
 
 def date_time(text: str) -> Data:
@@ -208,7 +208,7 @@ VECTORS: list[tuple[str, Apdu, str]] = [
     (
         "C403C103001100010300120102",
         GetResponseWithList(
-            0xC1, (axdr.unsigned(0), DataAccessResult.READ_WRITE_DENIED, axdr.long_unsigned(0x0102))
+            0xC1, (make.unsigned(0), DataAccessResult.READ_WRITE_DENIED, make.long_unsigned(0x0102))
         ),
         "abstract syntax: get-response-with-list",
     ),
@@ -224,7 +224,7 @@ VECTORS: list[tuple[str, Apdu, str]] = [
     ),
     (
         "C101C1000100002A0000FF0200090141",
-        SetRequestNormal(0xC1, AttributeDescriptor(1, NAME, 2), None, axdr.octet_string(b"A")),
+        SetRequestNormal(0xC1, AttributeDescriptor(1, NAME, 2), None, make.octet_string(b"A")),
         "AP-57",
     ),
     (
@@ -239,7 +239,7 @@ VECTORS: list[tuple[str, Apdu, str]] = [
         SetRequestWithList(
             0xC1,
             (AttributeWithSelection(AttributeDescriptor(8, CLOCK, 2)),),
-            (axdr.octet_string(b""),),
+            (make.octet_string(b""),),
         ),
         "AP-59: SET with list",
     ),
@@ -248,7 +248,7 @@ VECTORS: list[tuple[str, Apdu, str]] = [
     ("C301C1000F0000280000FF0100", ActionRequestNormal(0xC1, MethodDescriptor(15, CURRENT, 1)), "AP-61"),
     (
         "C301C100080000010000FF01010F00",
-        ActionRequestNormal(0xC1, MethodDescriptor(8, CLOCK, 1), axdr.integer(0)),
+        ActionRequestNormal(0xC1, MethodDescriptor(8, CLOCK, 1), make.integer(0)),
         "AP-61: clock method",
     ),
     (
@@ -258,7 +258,7 @@ VECTORS: list[tuple[str, Apdu, str]] = [
     ),
     (
         "C701C100010009" + "0141",
-        ActionResponseNormal(0xC1, MethodOutcome(ActionResult.SUCCESS, axdr.octet_string(b"A"))),
+        ActionResponseNormal(0xC1, MethodOutcome(ActionResult.SUCCESS, make.octet_string(b"A"))),
         "abstract syntax: with return parameters",
     ),
     (
@@ -382,11 +382,11 @@ def test_a_flag_is_true_whatever_its_octet() -> None:
     octets = bytearray(normal.encode())
     octets[12] = 0xFF
     assert decode_whole(bytes(octets)) == normal
-    action = ActionRequestNormal(0xC1, MethodDescriptor(8, CLOCK, 1), axdr.integer(0))
+    action = ActionRequestNormal(0xC1, MethodDescriptor(8, CLOCK, 1), make.integer(0))
     octets = bytearray(action.encode())
     octets[12] = 0xFF
     assert decode_whole(bytes(octets)) == action
-    outcome = ActionResponseNormal(0xC1, MethodOutcome(ActionResult.SUCCESS, axdr.integer(0)))
+    outcome = ActionResponseNormal(0xC1, MethodOutcome(ActionResult.SUCCESS, make.integer(0)))
     octets = bytearray(outcome.encode())
     octets[4] = 0xFF
     assert decode_whole(bytes(octets)) == outcome

@@ -13,7 +13,7 @@ from iondlms.client.objects import ClockReading, ClockSetting, MeterObject
 from iondlms.client.profile import Profile
 from iondlms.client.reading import ProfileRequest, Progress, Scale, When, read_data, read_profile
 from iondlms.client.session import Operation, Session
-from iondlms.codec import axdr
+from iondlms.codec import make
 from iondlms.codec.axdr import Data, decode
 from iondlms.codec.datetimes import DateTime
 from iondlms.codec.obis import ObisCode
@@ -116,7 +116,7 @@ class Operations:
         if dry_run:
             return ClockSetting(time, before, None)
         attribute = AttributeDescriptor(_CLOCK_CLASS, CLOCK, 2)
-        yield from self.session.set(attribute, axdr.octet_string(time.octets))
+        yield from self.session.set(attribute, make.octet_string(time.octets))
         return ClockSetting(time, before, (yield from self.clock()))
 
     def _shown(self, when: datetime, before: ClockReading) -> DateTime:

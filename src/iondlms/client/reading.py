@@ -22,7 +22,7 @@ from iondlms.client.profile import (
     unit_name,
 )
 from iondlms.client.session import Operation, Session
-from iondlms.codec import axdr
+from iondlms.codec import make
 from iondlms.codec.axdr import Data, decode, decode_data
 from iondlms.codec.columns import Row, decode_rows
 from iondlms.codec.datetimes import DateTime
@@ -353,12 +353,12 @@ def _learn_scales(
 
 def _bound(when: When, zone: tzinfo | None) -> Data:
     if isinstance(when, DateTime):
-        return axdr.octet_string(when.octets)
+        return make.octet_string(when.octets)
     if when.utcoffset() is None and zone is not None:
         when = when.replace(tzinfo=zone)
     if when.utcoffset() is None:  # the meter's own local time, and the meter knows its zone
-        return axdr.octet_string(DateTime.of_local(when, None, None).octets)
-    return axdr.octet_string(DateTime.of_utc(when).octets)
+        return make.octet_string(DateTime.of_local(when, None, None).octets)
+    return make.octet_string(DateTime.of_utc(when).octets)
 
 
 def _instant(when: When | None, times: TimeRules) -> datetime | None:

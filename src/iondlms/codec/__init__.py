@@ -1,6 +1,6 @@
 """Values <-> octets: no state, no clock, no I/O.
 
-The makers of single values (`axdr.unsigned`, `axdr.structure`, ...) are used from their module.
+The makers of single values (`make.unsigned`, `make.structure`, ...) are used from their module.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import ClassVar, Final
 
-from iondlms.codec import axdr
+from iondlms.codec import make
 from iondlms.codec.axdr import Data, Tag
 from iondlms.codec.obis import ObisCode
 from iondlms.cosem.interface import LOGICAL_NAME, Access, AssociationView, Attribute, Interface
@@ -59,35 +59,35 @@ class AssociationLn(Interface):
     def associated_partners_id(self, view: AssociationView) -> Data:
         """Attribute 3: structure {integer client SAP, long-unsigned server SAP}."""
         # Integer8 by the standard, and wrapper ports go higher: the low seven bits are what fits.
-        return axdr.structure(axdr.integer(view.client_sap & 0x7F), axdr.long_unsigned(view.server_sap))
+        return make.structure(make.integer(view.client_sap & 0x7F), make.long_unsigned(view.server_sap))
 
     @property
     def application_context_name(self) -> Data:
         """Attribute 4: long names, no ciphering."""
-        return axdr.octet_string(_APPLICATION_CONTEXT_LN)
+        return make.octet_string(_APPLICATION_CONTEXT_LN)
 
     def xdlms_context_info(self, view: AssociationView) -> Data:
         """Attribute 5: conformance, PDU sizes, version, quality of service, no ciphering info."""
-        return axdr.structure(
-            axdr.bit_string(24, view.conformance),
-            axdr.long_unsigned(view.max_receive_pdu),
+        return make.structure(
+            make.bit_string(24, view.conformance),
+            make.long_unsigned(view.max_receive_pdu),
             # A client without limit says 0, and a size of 0 would read as "nothing can be sent".
-            axdr.long_unsigned(view.max_send_pdu or NO_LIMIT),
-            axdr.unsigned(DLMS_VERSION),
-            axdr.integer(view.quality_of_service),
-            axdr.octet_string(b""),
+            make.long_unsigned(view.max_send_pdu or NO_LIMIT),
+            make.unsigned(DLMS_VERSION),
+            make.integer(view.quality_of_service),
+            make.octet_string(b""),
         )
 
     def authentication_mechanism_name(self, view: AssociationView) -> Data:
         """Attribute 6: the object identifier of lowest level (0) or low level security (1)."""
-        return axdr.octet_string(_MECHANISM + bytes((view.authentication_mechanism,)))
+        return make.octet_string(_MECHANISM + bytes((view.authentication_mechanism,)))
 
     @property
     def association_status(self) -> Data:
         """Attribute 8."""
-        return axdr.enum(AssociationStatus.ASSOCIATED)
+        return make.enum(AssociationStatus.ASSOCIATED)
 
     @property
     def security_setup_reference(self) -> Data:
         """Attribute 9: there is no Security Setup object, so the name is all zeros."""
-        return axdr.octet_string(bytes(6))
+        return make.octet_string(bytes(6))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final, Protocol
 
-from iondlms.codec import axdr
+from iondlms.codec import make
 from iondlms.codec.axdr import Data, Tag
 from iondlms.codec.datetimes import DateTime
 from iondlms.codec.obis import ObisCode
@@ -96,12 +96,12 @@ class Clock(Interface):
     @property
     def time_zone(self) -> Data:
         """Attribute 3, minutes from local time to UTC."""
-        return axdr.long(self._source.time_zone())
+        return make.long(self._source.time_zone())
 
     @property
     def status(self) -> Data:
         """Attribute 4, the status octet of attribute 2."""
-        return axdr.unsigned(self._source.time().octets[11])
+        return make.unsigned(self._source.time().octets[11])
 
     @property
     def daylight_savings_begin(self) -> Data:
@@ -118,17 +118,17 @@ class Clock(Interface):
         """Attribute 7, minutes; -120 or 120 where the clock's own deviation is beyond."""
         # The Clock module takes 3 h, an Integer8 does not: the time itself is sent with its true deviation.
         bound = MAX_DAYLIGHT_DEVIATION
-        return axdr.integer(max(-bound, min(bound, self._source.daylight_deviation())))
+        return make.integer(max(-bound, min(bound, self._source.daylight_deviation())))
 
     @property
     def daylight_savings_enabled(self) -> Data:
         """Attribute 8."""
-        return axdr.boolean(self._source.daylight_enabled())
+        return make.boolean(self._source.daylight_enabled())
 
     @property
     def clock_base(self) -> Data:
         """Attribute 9."""
-        return axdr.enum(self._source.clock_base())
+        return make.enum(self._source.clock_base())
 
     def write(self, attribute_id: int, value: Data) -> None:
         """Set the time; TypeUnmatched if the value is no date-time, OtherReason from the clock itself."""

@@ -11,7 +11,7 @@ from enum import IntEnum
 from itertools import chain
 from typing import ClassVar, Final
 
-from iondlms.codec import axdr
+from iondlms.codec import axdr, make
 from iondlms.codec.axdr import Data, Tag
 from iondlms.codec.obis import ObisCode
 from iondlms.codec.reader import encode_length
@@ -92,7 +92,7 @@ class Interface:
     @property
     def logical_name_data(self) -> Data:
         """Attribute 1 of every class."""
-        return axdr.octet_string(self.logical_name.octets)
+        return make.octet_string(self.logical_name.octets)
 
     def access(self, attribute_id: int, view: AssociationView) -> Access:
         """Return the right this association has; ObjectUndefined if the class has no such attribute."""

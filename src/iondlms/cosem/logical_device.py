@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from iondlms.codec import axdr
+from iondlms.codec import make
 from iondlms.codec.axdr import NULL, Data
 from iondlms.codec.obis import ObisCode
 from iondlms.cosem.association_ln import AssociationLn
@@ -69,25 +69,25 @@ class LogicalDevice:
 
     def object_list(self, view: AssociationView) -> Data:
         """Return array of structure {class, version, logical name, access rights} as this client has them."""
-        return axdr.array(_element(item, view) for item in self._objects.values())
+        return make.array(_element(item, view) for item in self._objects.values())
 
 
 def _element(item: Interface, view: AssociationView) -> Data:
-    attributes = axdr.array(
-        axdr.structure(
-            axdr.integer(attribute_id),
-            axdr.enum(item.access(attribute_id, view)),
-            axdr.array(map(axdr.integer, attribute.selectors)) if attribute.selectors else NULL,
+    attributes = make.array(
+        make.structure(
+            make.integer(attribute_id),
+            make.enum(item.access(attribute_id, view)),
+            make.array(map(make.integer, attribute.selectors)) if attribute.selectors else NULL,
         )
         for attribute_id, attribute in sorted(item.attributes.items())
     )
     # Action is not offered by these meters: every method is listed, none may be called.
-    methods = axdr.array(
-        axdr.structure(axdr.integer(method_id), axdr.enum(0)) for method_id in sorted(item.methods)
+    methods = make.array(
+        make.structure(make.integer(method_id), make.enum(0)) for method_id in sorted(item.methods)
     )
-    return axdr.structure(
-        axdr.long_unsigned(item.class_id),
-        axdr.unsigned(item.version),
-        axdr.octet_string(item.logical_name.octets),
-        axdr.structure(attributes, methods),
+    return make.structure(
+        make.long_unsigned(item.class_id),
+        make.unsigned(item.version),
+        make.octet_string(item.logical_name.octets),
+        make.structure(attributes, methods),
     )

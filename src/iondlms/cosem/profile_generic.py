@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
 from typing import ClassVar, Final, Protocol
 
-from iondlms.codec import axdr
+from iondlms.codec import make
 from iondlms.codec.axdr import Data, Tag
 from iondlms.codec.columns import array_header
 from iondlms.codec.datetimes import DateTime
@@ -89,17 +89,17 @@ class ProfileGeneric(Interface):
     @property
     def capture_objects(self) -> Data:
         """Attribute 3: array of capture_object_definition."""
-        return axdr.array(item.data() for item in self.captured)
+        return make.array(item.data() for item in self.captured)
 
     @property
     def capture_period(self) -> Data:
         """Attribute 4, seconds."""
-        return axdr.double_long_unsigned(self._buffer.capture_period())
+        return make.double_long_unsigned(self._buffer.capture_period())
 
     @property
     def sort_method(self) -> Data:
         """Attribute 5."""
-        return axdr.enum(SortMethod.FIFO)
+        return make.enum(SortMethod.FIFO)
 
     @property
     def sort_object(self) -> Data:
@@ -109,12 +109,12 @@ class ProfileGeneric(Interface):
     @property
     def entries_in_use(self) -> Data:
         """Attribute 7."""
-        return axdr.double_long_unsigned(len(self._buffer))
+        return make.double_long_unsigned(len(self._buffer))
 
     @property
     def profile_entries(self) -> Data:
         """Attribute 8."""
-        return axdr.double_long_unsigned(self._buffer.profile_entries())
+        return make.double_long_unsigned(self._buffer.profile_entries())
 
     def read(self, attribute_id: int, selection: Selection | None, view: AssociationView) -> Iterable[bytes]:
         """Return an attribute; the buffer is snapped now and encoded as it is taken."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
-from iondlms.codec import axdr
+from iondlms.codec import make
 from iondlms.codec.axdr import Data, Tag
 from iondlms.codec.obis import ObisCode
 from iondlms.cosem.interface import LOGICAL_NAME, AssociationView, Attribute, Interface
@@ -47,4 +47,4 @@ class Register(DataObject):
     @property
     def scaler_unit(self) -> Data:
         """Attribute 3: structure {integer, enum}."""
-        return axdr.structure(axdr.integer(self.scaler), axdr.enum(self.unit))
+        return make.structure(make.integer(self.scaler), make.enum(self.unit))

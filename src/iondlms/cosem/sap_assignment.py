@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iondlms.codec import axdr
+from iondlms.codec import make
 from iondlms.codec.axdr import Data, Tag
 from iondlms.codec.obis import ObisCode
 from iondlms.cosem.interface import LOGICAL_NAME, Attribute, Interface
@@ -30,7 +30,7 @@ class SapAssignment(Interface):
     @property
     def sap_assignment_list(self) -> Data:
         """Attribute 2: array of structure {long-unsigned SAP, octet-string logical device name}."""
-        return axdr.array(
-            axdr.structure(axdr.long_unsigned(sap), axdr.octet_string(name))
+        return make.array(
+            make.structure(make.long_unsigned(sap), make.octet_string(name))
             for sap, name in self.devices.items()
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from iondlms.codec import axdr
+from iondlms.codec import make
 from iondlms.codec.axdr import Data, Tag
 from iondlms.codec.datetimes import DateTime
 from iondlms.codec.obis import ObisCode
@@ -29,11 +29,11 @@ class CaptureObject:
 
     def data(self) -> Data:
         """Return structure {long-unsigned, octet-string, integer, long-unsigned}."""
-        return axdr.structure(
-            axdr.long_unsigned(self.class_id),
-            axdr.octet_string(self.logical_name.octets),
-            axdr.integer(self.attribute_id),
-            axdr.long_unsigned(self.data_index),
+        return make.structure(
+            make.long_unsigned(self.class_id),
+            make.octet_string(self.logical_name.octets),
+            make.integer(self.attribute_id),
+            make.long_unsigned(self.data_index),
         )
 
     @classmethod
@@ -69,8 +69,8 @@ class RangeDescriptor:
 
     def data(self) -> Data:
         """Return the parameters as sent."""
-        return axdr.structure(
-            self.restricting.data(), self.start, self.end, axdr.array(item.data() for item in self.columns)
+        return make.structure(
+            self.restricting.data(), self.start, self.end, make.array(item.data() for item in self.columns)
         )
 
     def instants(self) -> tuple[DateTime, DateTime]:
@@ -100,11 +100,11 @@ class EntryDescriptor:
 
     def data(self) -> Data:
         """Return the parameters as sent."""
-        return axdr.structure(
-            axdr.double_long_unsigned(self.first),
-            axdr.double_long_unsigned(self.last),
-            axdr.long_unsigned(self.first_column),
-            axdr.long_unsigned(self.last_column),
+        return make.structure(
+            make.double_long_unsigned(self.first),
+            make.double_long_unsigned(self.last),
+            make.long_unsigned(self.first_column),
+            make.long_unsigned(self.last_column),
         )
 
     def rows(self, count: int) -> tuple[int, int]:

@@ -40,6 +40,10 @@ class PortSetup:
 class Served(Protocol):
     """What an endpoint asks of the meter behind it."""
 
+    @property
+    def powered(self) -> bool:
+        """Whether the meter has power; without it, it is deaf and forgets its links."""
+
     def advance(self, now: float) -> None:
         """Let everything happen that is due."""
 
@@ -68,6 +72,9 @@ class MeterEndpoint:
         """Take octets and return the answer to them; nothing once `closed`."""
         line = self._line
         if self.closed:
+            return b""
+        if not self._meter.powered:
+            self._abort()
             return b""
         if self.idle:
             self.idle = False
@@ -177,6 +184,7 @@ class _HdlcLine:
             self._meter.advance(now)
             limits = LinkLimits(self._secondary.max_request(client), self._secondary.max_answer(client), 0)
             lsdu = self._associations[client].handle(reaction.lsdu, limits)
+            self._meter.advance(now)  # what a SET has done is kept at once
             return reaction.octets + self._secondary.answer(client, lsdu)
         if event is Event.TOO_LONG:
             return reaction.octets + self._secondary.answer(client, _TOO_LONG)
@@ -226,6 +234,7 @@ class _WrapperLine:
             return b"" if _TOO_LONG is None else wpdu.reply(_TOO_LONG)
         self._meter.advance(now)
         apdu = self._association(wpdu.source).handle(wpdu.apdu, self._limits)
+        self._meter.advance(now)  # what a SET has done is kept at once
         return b"" if apdu is None else wpdu.reply(apdu)
 
     def _association(self, client_sap: int) -> Association:

@@ -124,6 +124,11 @@ class Meter:
         return self._base + (deadline - self._ion_base) / self._speed
 
     @property
+    def powered(self) -> bool:
+        """Whether the meter has power: from `start` to `power_down`, and again from `power_up`."""
+        return self.ion.powered
+
+    @property
     def speed(self) -> float:
         """How many of the meter's seconds pass in one of `now`."""
         return self._speed

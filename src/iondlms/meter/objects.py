@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Final, Literal
 
-from iondlms.codec import axdr
+from iondlms.codec import make
 from iondlms.codec.axdr import NULL, Data, Tag
 from iondlms.codec.columns import Row, RowPlan
 from iondlms.codec.datetimes import (
@@ -361,7 +361,7 @@ def _profile(
 def _latest_status(recorder: DataRecorder) -> Callable[[], Data]:
     def value() -> Data:
         status = recorder.latest_status
-        return NULL if status is None else axdr.long_unsigned(status)
+        return NULL if status is None else make.long_unsigned(status)
 
     return value
 
@@ -375,7 +375,7 @@ def logical_device(ion: IonMeter, name: bytes, presentation: Presentation) -> Lo
     exports = ion.framework.dlms_log_exports
     objects: list[Interface] = [
         SapAssignment(SAP_ASSIGNMENT, {MANAGEMENT_SAP: name}),
-        DataObject(LOGICAL_DEVICE_NAME, lambda: axdr.octet_string(name)),
+        DataObject(LOGICAL_DEVICE_NAME, lambda: make.octet_string(name)),
         Clock(CLOCK, view, presentation.date_time),
     ]
     with_status = [export for export in exports if export.status_register]

@@ -26,6 +26,10 @@ _LOG: Final = logging.getLogger("iondlms.ports.tcp")
 # A dead peer is noticed after 60 + 3 x 20 s: about the 120 s that its silence would take to free the port.
 _KEEP_ALIVE: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 20), ("TCP_KEEPCNT", 3))
 _CHUNK: Final = 65536  # octets taken from the socket at once
+# By the meter: a request of 21 octets may ask for 64 kB, so what is taken before anybody looks whether the
+# answers are read is kept small. The longest frame and the usual longest WPDU fit.
+_METER_CHUNK: Final = 2048
+_GRACE_S: Final = 1.0  # for the last answer to a client that reads slowly, or no longer
 
 
 def _keep_alive(sock: socket.socket) -> None:
@@ -79,11 +83,11 @@ class TcpPort:
             await self._server.start_serving()
 
     async def stop(self) -> None:
-        """Listen no longer, let the answer under way go out, and close."""
+        """Listen no longer, let the answer under way go out, and close; no client can hold it up."""
         if self._server is not None:
             self._server.close()
         if self._active is not None:
-            self._active.close()
+            await self._active.finish()
         if self._server is not None:
             await self._server.wait_closed()
 
@@ -97,7 +101,7 @@ class TcpPort:
             )
             return None
         if active is not None:
-            active.close()
+            active.abort()  # whatever it has not read by now it never will
         self._active = newcomer
         return self._make_endpoint(now)
 
@@ -106,7 +110,7 @@ class TcpPort:
             self._active = None
 
 
-class _Connection(asyncio.Protocol):
+class _Connection(asyncio.BufferedProtocol):
     """One accepted connection: carries octets to the endpoint and wakes it at its deadlines."""
 
     def __init__(self, port: TcpPort) -> None:
@@ -115,6 +119,8 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._endpoint: Endpoint | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._received = memoryview(bytearray(_METER_CHUNK))
+        self._lost = asyncio.Event()
 
     @property
     def endpoint_idle(self) -> bool:
@@ -129,9 +135,12 @@ class _Connection(asyncio.Protocol):
         _keep_alive(self._transport.get_extra_info("socket"))
         self._arm()
 
-    def data_received(self, data: bytes) -> None:
-        if self._endpoint is not None:
-            self._run(lambda endpoint, now: endpoint.receive_data(data, now))
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # an asyncio signature
+        return self._received
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(self._received[:nbytes])
+        self._run(lambda endpoint, now: endpoint.receive_data(data, now))
 
     def eof_received(self) -> bool:
         return False  # what was answered still goes out, then the connection is closed
@@ -143,6 +152,7 @@ class _Connection(asyncio.Protocol):
             _LOG.info("%s: connection lost: %s", self._port.name, exc)
         self._endpoint = None
         self._port._gone(self)
+        self._lost.set()
 
     # A client that asks and does not read must not fill our memory: nothing more is taken from it meanwhile.
     def pause_writing(self) -> None:
@@ -153,14 +163,27 @@ class _Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.resume_reading()
 
-    def close(self) -> None:
-        """Close once the answer under way is out."""
+    def abort(self) -> None:
+        """Close at once."""
         if self._transport is not None:
-            self._transport.close()
+            self._transport.abort()
+
+    async def finish(self) -> None:
+        """Close once the answer under way is out, or not read for too long."""
+        if self._transport is None:
+            return
+        self._transport.close()
+        try:
+            async with asyncio.timeout(_GRACE_S):
+                await self._lost.wait()
+        except TimeoutError:
+            self._transport.abort()
+            await self._lost.wait()
 
     def _run(self, step: Callable[[Endpoint, float], bytes]) -> None:
         endpoint, transport = self._endpoint, self._transport
-        if endpoint is None or transport is None or transport.is_closing():
+        # Of one that is closing no octets come; but its time goes on, for it may never read the rest.
+        if endpoint is None or transport is None:
             return
         try:
             answer = step(endpoint, self._loop.time())

@@ -1,0 +1,209 @@
+"""The configuration: what is taken, and that every error names its key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from iondlms.errors import LocalError
+from iondlms.meter import Config, ConfigError, Meter, load
+
+
+def errors(settings: list[tuple[str, Any]]) -> str:
+    """What loading, or else making the meter, says."""
+    with pytest.raises(ConfigError) as caught:
+        Meter(load(None, settings))
+    return str(caught.value)
+
+
+BAD: list[tuple[str, Any, str]] = [
+    ("model", "ION9999", "meter.model: 'ION9999' is no model; there are ION9000"),
+    ("meter.model", 7, "meter.model: "),
+    ("serial", 1, "meter.serial: "),
+    ("serial", "--", "meter.serial: "),
+    ("serial", "ñ", "meter.serial: "),
+    ("revision", "405", "meter.revision: ION8650 firmware 405 has no DLMS"),
+    ("revision", "new", "meter.revision: "),
+    ("manufacturer", "sch", "meter.manufacturer: "),
+    ("manufacturer", "SCHN", "meter.manufacturer: "),
+    ("logical_device_name", "abc123", "meter.logical_device_name: three capital letters"),
+    ("logical_device_name", "SCH" + "x" * 14, "meter.logical_device_name: "),
+    ("logical_device_name", "SCH\u00f1", "meter.logical_device_name: "),
+    ("password", "", "meter.password: a password has 1 to 32 octets"),
+    ("password", "x" * 33, "meter.password: a password has 1 to 32 octets"),
+    ("password", "\u00f1" * 17, "meter.password: a password has 1 to 32 octets"),
+    ("password_file", "/nowhere/at/all", "meter.password_file: "),
+    ("long_answers", "both", "meter.long_answers: "),
+    ("max_pdu", 63, "meter.max_pdu: "),
+    ("max_pdu", 65536, "meter.max_pdu: "),
+    ("unknown_object", 5, "meter.unknown_object: "),
+    ("before_snrm", "ua", "meter.before_snrm: "),
+    ("date_time", "text", "meter.date_time: "),
+    ("deviation", "none", "meter.deviation: "),
+    ("scaler", -2, "meter.scaler: "),
+    ("seed", -1, "meter.seed: "),
+    ("history", -1, "meter.history: "),
+    ("history", 1_000_001, "meter.history: "),
+    ("colour", "green", "meter.colour: there is no such key"),
+    ("meter.colour", "green", "meter.colour: there is no such key"),
+    ("clock.colour", "green", "clock.colour: there is no such key"),
+    ("clock.zone", "Mars/Olympus", "clock.zone: no time zone is called"),
+    ("clock.zone", "../etc/passwd", "clock.zone: "),
+    ("clock.time_sync_source", "COM5", "clock.time_sync_source: 'COM5' is no port"),
+    ("clock.time_sync_type", "GPS", "clock.time_sync_type: "),
+    ("clock.event_threshold", "-1", "clock.event_threshold: "),
+    ("clock.event_threshold", "soon", "clock.event_threshold: 'soon' is no duration"),
+    ("source.kind", "nuclear", "source.kind: "),
+    ("load_profile.period", "0s", "load_profile.period: "),
+    ("load_profile.period", "1.5", "load_profile.period: a Periodic Timer counts whole seconds"),
+    ("load_profile.period", float("nan"), "load_profile.period: "),
+    ("load_profile.period", float("inf"), "load_profile.period: "),
+    ("billing.depth", 0, "billing.depth: "),
+    ("port.ETHERNET.unit_id", 0, "port.0.unit_id: "),
+    ("port.ETHERNET.unit_id", 10000, "port.0.unit_id: "),
+    ("port.ETHERNET.unit_id", "many", "port.0.unit_id: "),
+    ("port.ETHERNET.listen", "4059", "port.0.listen: '4059' is no listening address"),
+    ("port.ETHERNET.listen", "localhost:99999", "port.0.listen: "),
+    ("port.ETHERNET.framing", "tcp", "port.0.framing: "),
+    ("port.ETHERNET.rx_timeout", "50ms", "port.0.rx_timeout: "),
+    ("port.ETHERNET.rx_timeout", "16", "port.0.rx_timeout: "),
+    ("port.ETHERNET.inactivity", "2d", "port.0.inactivity: "),
+    ("port.ETHERNET.colour", 1, "port.0.colour: there is no such key"),
+    ("port.COM9.unit_id", 1, "port.COM9.unit_id: there is no port COM9"),
+    ("port.ETHERNET", 1, "port.ETHERNET: write it as port.NAME.KEY"),
+    ("port", 1, "port: "),
+    ("clock", 1, "clock: names a section"),
+    ("meter.serial.x", 1, "meter.serial: "),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "message"), BAD, ids=[f"{k}={v!r:.20}" for k, v, _ in BAD])
+def test_an_error_begins_with_its_key(key: str, value: Any, message: str) -> None:
+    assert errors([(key, value)]).startswith(message)
+
+
+def test_all_errors_at_once_a_line_each() -> None:
+    text = errors([("max_pdu", 1), ("clock.zone", 5), ("port.ETHERNET.unit_id", 0)])
+    assert sorted(line.split(":")[0] for line in text.split("\n")) == [
+        "clock.zone",
+        "meter.max_pdu",
+        "port.0.unit_id",
+    ]
+
+
+def test_no_error_tells_the_password() -> None:
+    assert "sesame" not in errors([("password", "sesame" * 6), ("max_pdu", 1)])
+    config = load(None, [("password", "sesame")])
+    assert "sesame" not in repr(config)
+    assert config.password() == b"sesame"
+
+
+def test_defaults_are_those_of_the_profile() -> None:
+    config = Config()
+    port = config.port[0]
+    assert (port.address, port.framing, port.unit_id) == (("127.0.0.1", 4059), "auto", 100)
+    assert (port.rx_timeout, port.inactivity) == (1.5, 120.0)
+    assert (config.meter.max_pdu, config.meter.long_answers, config.password()) == (1024, "block", None)
+    assert (config.load_profile.period, config.load_profile.depth) == (900.0, 3360)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("15m", 900.0),
+        ("1.5s", 1.5),
+        ("100ms", 0.1),
+        ("2 h", 7200.0),
+        ("1d", 86400.0),
+        (" 7 ", 7.0),
+        (12, 12.0),
+    ],
+)
+def test_durations(text: Any, seconds: float) -> None:
+    assert load(None, [("port.ETHERNET.inactivity", text)]).port[0].inactivity == seconds
+
+
+@pytest.mark.parametrize("text", ["", "m", "1 m 5 s", "-1s", "1,5s", "1e3", "15M"])
+def test_what_is_no_duration(text: str) -> None:
+    assert errors([("port.ETHERNET.inactivity", text)]).startswith("port.0.inactivity: ")
+
+
+def test_single_keys_go_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "meter.toml"
+    file.write_text(
+        '[meter]\nmodel = "ion9000"\nlong_answers = "segment"\n[[port]]\nname = "ETHERNET"\nunit_id = 7\n'
+    )
+    config = load(
+        file, [("long_answers", "block"), ("port.ETHERNET.listen", "[::1]:0"), ("port.0.framing", "hdlc")]
+    )
+    assert (config.meter.model, config.meter.long_answers) == ("ION9000", "block")
+    assert (config.port[0].unit_id, config.port[0].address) == (7, ("::1", 0))
+    assert config.port[0].framing == "hdlc"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"[meter", "not TOML"),
+        (b"\xff\xfe", "cannot be read"),
+        (b"meter = 5", "meter"),
+        (b"port = 5", "port: "),
+        (b"port = [5]", "port"),
+        (b"[port]\nunit_id = 5", "port: "),
+        (b"[[port]]\nunit_id = 0", "port.0.unit_id: "),
+        (b"[[port]]\n[[port]]\n", "port: each port is given once"),
+        (b"[cloc]\n", "cloc: there is no such key"),
+    ],
+)
+@pytest.mark.parametrize("settings", [[], [("port.ETHERNET.framing", "hdlc"), ("serial", "MW-1")]])
+def test_bad_files(tmp_path: Path, content: bytes, message: str, settings: list[tuple[str, Any]]) -> None:
+    file = tmp_path / "meter.toml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        load(file, settings)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nothing\.toml: cannot be read"):
+        load(tmp_path / "nothing.toml")
+
+
+@pytest.mark.parametrize(
+    ("content", "password"),
+    [(b"secret", b"secret"), (b"secret\nmore\n", b"secret"), (b"secret\r\n", b"secret"), (b" s \n", b" s ")],
+)
+def test_password_file(tmp_path: Path, content: bytes, password: bytes) -> None:
+    file = tmp_path / "password"
+    file.write_bytes(content)
+    assert load(None, [("password_file", str(file)), ("password", "other")]).password() == password
+
+
+@pytest.mark.parametrize("content", [b"", b"\nsecret", b"x" * 33, b"\xff\xfe"])
+def test_password_files_that_hold_none(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "password"
+    file.write_bytes(content)
+    assert errors([("password_file", str(file))]).startswith("meter.password_file: ")
+
+
+@pytest.mark.parametrize("model", ["ION9000", "ION8650", "ION7400", "ION8800"])
+def test_every_model_has_its_name(model: str) -> None:
+    names = {
+        Meter(
+            load(None, [("model", model), ("port.ETHERNET.unit_id", unit), ("seed", seed)])
+        ).logical_device_name
+        for unit in (1, 9999)
+        for seed in (1, 2)
+    }
+    assert len(names) == 4
+    assert all(name.startswith("SCH" + model[3:]) and len(name) <= 16 for name in names)
+
+
+def test_the_end_of_the_serial_number_names_the_device() -> None:
+    assert Meter(load(None, [("serial", "MW-1504A002-01")])).logical_device_name == "SCH8650W1504A002"
+    assert Meter(load(None, [("logical_device_name", "ION 1")])).logical_device_name == "ION 1"
+
+
+def test_config_errors_are_local_errors() -> None:
+    assert issubclass(ConfigError, LocalError)

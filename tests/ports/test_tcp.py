@@ -1,0 +1,380 @@
+"""The meter's TCP port over real loopback sockets: one connection, who gets it, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from tests.conformance.bench import AARQ, START_MS, get_request
+from tests.conformance.cases.data_link_scripts import DISC, DM, SNRM, UA
+from tests.conformance.cases.wrapper import W_AARE, W_AARQ, W_GET
+
+from iondlms.errors import PortError
+from iondlms.meter import Meter, load
+from iondlms.ports.endpoint import Endpoint
+from iondlms.ports.tcp import AsyncTcpTransport, TcpPort, TcpTransport
+
+LONG_S = 10.0  # nothing here takes a tenth of it
+
+
+@asynccontextmanager
+async def port(**section: Any) -> AsyncIterator[TcpPort]:
+    """A listening port of a meter of Unit ID 17."""
+    settings = [("history", 20), ("port.ETHERNET.unit_id", 17), ("port.ETHERNET.listen", "127.0.0.1:0")]
+    settings += [(f"port.ETHERNET.{key}", value) for key, value in section.items()]
+    meter = Meter(load(None, settings))
+    loop = asyncio.get_running_loop()
+    meter.start(START_MS, loop.time())
+    made = TcpPort("ETHERNET", "127.0.0.1", 0, lambda now: meter.endpoint(now=now))
+    await made.bind()
+    await made.start()
+    try:
+        async with asyncio.timeout(LONG_S):
+            yield made
+    finally:
+        await made.stop()
+
+
+class Peer:
+    """A client's socket."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def connect(cls, to: TcpPort) -> Peer:
+        return cls(*await asyncio.open_connection(*to.address))
+
+    async def ask(self, octets: str, expected: str) -> None:
+        self.writer.write(bytes.fromhex(octets))
+        assert (await self.reader.readexactly(len(expected) // 2)).hex().upper() == expected
+
+    async def ended(self) -> bool:
+        """Whether the meter has closed, without a further octet."""
+        try:
+            return await self.reader.read(1) == b""
+        except ConnectionError:
+            return True
+
+    def reset(self) -> None:
+        """Close with RST."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+    async def close(self) -> None:
+        self.writer.close()
+        with contextlib.suppress(ConnectionError):
+            await self.writer.wait_closed()
+
+
+async def until_admitted(to: TcpPort) -> Peer:
+    """Connect again and again until the port is given to us."""
+    while True:
+        peer = await Peer.connect(to)
+        peer.writer.write(bytes.fromhex(SNRM))
+        try:
+            if await peer.reader.readexactly(len(UA) // 2) == bytes.fromhex(UA):
+                return peer
+        except (asyncio.IncompleteReadError, ConnectionError):
+            await peer.close()
+
+
+async def test_hdlc_and_wrapper_are_told_apart() -> None:
+    async with port() as to:
+        first = await Peer.connect(to)
+        await first.ask(SNRM, UA)
+        await first.close()
+        second = await until_admitted(to)
+        await second.close()
+    async with port() as to:
+        first = await Peer.connect(to)
+        await first.ask(W_AARQ, W_AARE)
+        await first.close()
+
+
+async def test_wr_13_a_second_connection_is_refused_at_once() -> None:
+    async with port() as to:
+        first = await Peer.connect(to)
+        await first.ask(W_AARQ, W_AARE)
+        for number in range(1, 4):
+            second = await Peer.connect(to)
+            assert await second.ended()
+            await second.close()
+            assert to.refused == number
+        await first.ask("0001001000010000" + "00010010000100056203800100", "00010001001000056303800100")
+        await first.close()
+
+
+async def test_switched_off_new_ones_are_refused_and_the_open_one_stays() -> None:
+    async with port() as to:
+        first = await Peer.connect(to)
+        await first.ask(SNRM, UA)
+        to.enabled = False
+        second = await Peer.connect(to)
+        assert await second.ended()
+        await first.ask(SNRM, UA)
+        await first.close()
+        await second.close()
+
+
+async def test_the_slot_is_free_after_close_and_after_reset() -> None:
+    async with port() as to:
+        for end in ("close", "reset") * 3:
+            peer = await until_admitted(to)
+            if end == "reset":
+                peer.reset()
+            else:
+                await peer.close()
+
+
+async def test_wr_16_reset_while_a_long_answer_is_sent() -> None:
+    async with port() as to:
+        first = await Peer.connect(to)
+        await first.ask(W_AARQ[:-4] + "FFFF", W_AARE)
+        request = bytes.fromhex("000100100001000D" + get_request(15, "0-0:40.0.0*255", 2))
+        first.writer.write(request * 100)
+        await first.reader.readexactly(10)
+        first.reset()
+        await (await until_admitted(to)).close()
+
+
+async def test_the_slot_is_free_after_inactivity_and_not_before() -> None:
+    async with port(inactivity=0.3) as to:
+        first = await Peer.connect(to)
+        await first.ask(SNRM, UA)
+        begin = asyncio.get_running_loop().time()
+        second = await until_admitted(to)
+        assert asyncio.get_running_loop().time() - begin >= 0.29
+        assert await first.ended()  # the newcomer has the port, the silent one is closed
+        await first.close()
+        await second.ask(DISC, "7EA00A2100020023734CE77E")
+        await second.close()
+
+
+async def test_an_idle_connection_that_nobody_wants_stays_and_may_begin_again() -> None:
+    async with port(inactivity=0.1) as to:
+        first = await Peer.connect(to)
+        await first.ask(SNRM, UA)
+        assert to._active is not None
+        while not to._active.endpoint_idle:
+            await asyncio.sleep(0)
+        await first.ask(DISC, DM)  # the link is gone
+        await first.ask(SNRM, UA)
+        await first.close()
+
+
+async def test_wr_17_half_close_gets_its_answer_then_the_end() -> None:
+    async with port() as to:
+        peer = await Peer.connect(to)
+        peer.writer.write(bytes.fromhex(W_AARQ))
+        peer.writer.write_eof()
+        assert (await peer.reader.read()).hex().upper() == W_AARE
+        await peer.close()
+
+
+async def test_an_unknown_wrapper_version_closes_the_connection() -> None:
+    async with port() as to:
+        peer = await Peer.connect(to)
+        await peer.ask(W_AARQ + "0002" + W_AARQ[4:], W_AARE)
+        assert await peer.ended()
+        await peer.close()
+        await (await until_admitted(to)).close()
+
+
+async def test_stop_lets_the_answer_out_and_closes() -> None:
+    async with port() as to:
+        peer = await Peer.connect(to)
+        await peer.ask(W_AARQ, W_AARE)
+        peer.writer.write(bytes.fromhex(W_GET))
+        answer = await peer.reader.readexactly(8)
+        await to.stop()
+        rest = await peer.reader.read()
+        assert len(rest) == int.from_bytes(answer[6:], "big")
+        with pytest.raises(ConnectionRefusedError):
+            await Peer.connect(to)
+        await peer.close()
+
+
+class Flood:
+    """An endpoint that answers each octet with many."""
+
+    idle = False
+    closed = False
+
+    def __init__(self, now: float, inactivity_s: float = 60.0) -> None:
+        self.taken = 0
+        self.largest = 0
+        self.heard = now
+        self.inactivity_s = inactivity_s
+
+    def receive_data(self, data: bytes, now: float) -> bytes:
+        self.taken += len(data)
+        self.largest = max(self.largest, len(data))
+        self.heard = now
+        return b"x" * (1000 * len(data))
+
+    def next_deadline(self) -> float | None:
+        return None if self.idle else self.heard + self.inactivity_s
+
+    def handle_timeout(self, now: float) -> bytes:
+        self.idle = True
+        return b""
+
+
+@asynccontextmanager
+async def flooded(inactivity_s: float = 60.0) -> AsyncIterator[tuple[TcpPort, Flood, Peer]]:
+    """A client that has asked for much more than any socket buffers, and reads nothing."""
+    made: list[Flood] = []
+
+    def make(now: float) -> Endpoint:
+        made.append(Flood(now, inactivity_s))
+        return made[-1]
+
+    to = TcpPort("ETHERNET", "127.0.0.1", 0, make)
+    await to.bind()
+    await to.start()
+    peer = await Peer.connect(to)
+    peer.writer.write(b"?" * 1_000_000)
+    async with asyncio.timeout(LONG_S):
+        while not made or not made[0].taken:
+            await asyncio.sleep(0)
+        try:
+            yield to, made[0], peer
+        finally:
+            await to.stop()
+            peer.reset()
+
+
+async def settled(value: Callable[[], int]) -> int:
+    """A number that no longer changes for a while of the loop."""
+    last, same = -1, 0
+    while same < 200:
+        same = same + 1 if value() == last else 0
+        last = value()
+        await asyncio.sleep(0)
+    return last
+
+
+async def test_a_client_that_asks_and_does_not_read_fills_no_memory() -> None:
+    async with flooded() as (_, endpoint, _peer):
+        taken = await settled(lambda: endpoint.taken)
+        assert endpoint.largest <= 2048
+        assert taken < 50_000  # of a million: what socket buffers and one more answer hold
+
+
+async def test_stop_does_not_wait_for_a_client_that_does_not_read() -> None:
+    async with flooded() as (to, endpoint, _peer):
+        await settled(lambda: endpoint.taken)
+        begin = asyncio.get_running_loop().time()
+        await to.stop()
+        assert asyncio.get_running_loop().time() - begin < 3.0
+
+
+async def test_a_half_closed_client_that_does_not_read_loses_the_slot_to_inactivity() -> None:
+    async with flooded(0.2) as (to, endpoint, peer):
+        await settled(lambda: endpoint.taken)
+        peer.writer.write_eof()
+        while not endpoint.idle:
+            await asyncio.sleep(0)
+        newcomer = await Peer.connect(to)
+        newcomer.writer.write(b"?")
+        assert len(await newcomer.reader.readexactly(1000)) == 1000
+        newcomer.reset()
+
+
+async def test_a_bug_costs_the_connection_and_not_the_port(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Flood):
+        def receive_data(self, data: bytes, now: float) -> bytes:
+            raise ZeroDivisionError
+
+    to = TcpPort("ETHERNET", "127.0.0.1", 0, Broken)
+    await to.bind()
+    await to.start()
+    for _ in range(3):
+        peer = await Peer.connect(to)
+        peer.writer.write(b"?")
+        assert await peer.ended()
+        await peer.close()
+    await to.stop()
+    assert caplog.text.count("the endpoint failed; connection closed") == 3
+
+
+async def test_rb_09_connection_storm() -> None:
+    async with port() as to:
+        for _ in range(100):
+            peer = await until_admitted(to)
+            await peer.ask("7EA00A00020023215314B77E", "7EA00A2100020023734CE77E")
+            await peer.close()
+
+
+async def test_a_taken_address_is_named() -> None:
+    async with port() as to:
+        host, number = to.address
+        other = TcpPort("ETHERNET", host, number, Flood)
+        with pytest.raises(PortError, match=f"ETHERNET: cannot listen on {host}:{number}: "):
+            await other.bind()
+        assert to.url == f"tcp://{host}:{number}"
+
+
+async def test_bound_is_not_yet_listening() -> None:
+    to = TcpPort("ETHERNET", "127.0.0.1", 0, Flood)
+    await to.bind()
+    with pytest.raises(ConnectionRefusedError):
+        await Peer.connect(to)
+    await to.start()
+    await (await Peer.connect(to)).close()
+    await to.stop()
+
+
+# --- the client's side --------------------------------------------------------------------------------
+
+
+async def test_async_transport() -> None:
+    async with port() as to:
+        line = await AsyncTcpTransport.connect(*to.address, 5.0)
+        await line.send(bytes.fromhex(SNRM))
+        assert (await line.receive(line.now() + 5)).hex().upper() == UA
+        assert await line.receive(line.now() + 0.02) == b""
+        await to.stop()
+        with pytest.raises(PortError, match=r"closed|broke"):
+            await line.receive(None)
+        await line.close()
+        await line.close()
+
+
+async def test_blocking_transport() -> None:
+    async with port() as to:
+
+        def talk() -> tuple[bytes, bytes]:
+            line = TcpTransport.connect(*to.address, 5.0)
+            line.send(bytes.fromhex(SNRM))
+            answer = line.receive(line.now() + 5)
+            nothing = line.receive(line.now() - 1)
+            line.close()
+            line.close()
+            return answer, nothing
+
+        answer, nothing = await asyncio.to_thread(talk)
+        assert answer.hex().upper() == UA
+        assert nothing == b""
+
+
+async def test_transports_name_an_address_that_does_not_answer() -> None:
+    async with port() as to:
+        address = to.address
+    with pytest.raises(PortError, match=f"no connection to {address[0]}:{address[1]}: "):
+        await AsyncTcpTransport.connect(*address, 1.0)
+    with pytest.raises(PortError, match=f"no connection to {address[0]}:{address[1]}: "):
+        await asyncio.to_thread(TcpTransport.connect, *address, 1.0)
+
+
+def test_the_longest_requests_fit_what_is_taken_at_once() -> None:
+    assert len(AARQ) // 2 < 2048

@@ -1,5 +1,8 @@
-"""The only rooms that wait: TCP, and a null modem in memory."""
+"""The only rooms that wait: TCP, serial lines, what stands on them (optical, modem, many meters), memory.
 
-from iondlms.ports.endpoint import AsyncTransport, Endpoint, Transport
+Each kind of line is a module of its own, and none loads what another needs.
+"""
 
-__all__ = ["AsyncTransport", "Endpoint", "Transport"]
+from iondlms.ports.endpoint import AsyncLine, AsyncTransport, Endpoint, Line, LineState, Transport
+
+__all__ = ["AsyncLine", "AsyncTransport", "Endpoint", "Line", "LineState", "Transport"]

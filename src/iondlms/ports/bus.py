@@ -1,0 +1,126 @@
+"""Many meters on one line: RS-485, a serial server, one modem for a whole building.
+
+All hear everything, and the one that is meant answers. So that a thousand meters cost no more than one, the
+line is cut into frames once, and a frame goes to the meter whose Unit ID it names; a special address (all
+stations, no station, or one without a Unit ID) goes to every meter, whose own rules say what to do with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from iondlms.errors import DecodeError, LocalError
+from iondlms.hdlc import Deframer, Frame, ServerAddress
+from iondlms.ports.endpoint import Endpoint
+
+__all__ = ["BusEndpoint"]
+
+# How exactly a meter knows when the line was last heard, while the octets are not for it.
+_REFRESH_S: Final = 1.0
+_UNIT_IDS: Final = range(1, 10_000)
+
+
+class BusEndpoint:
+    """The meters of one line, each made when it is first spoken to; HDLC only.
+
+    `meters` makes an endpoint by Unit ID. The inter-frame and the inactivity time-out are the line's; each
+    meter ends its own links by its own.
+    """
+
+    def __init__(
+        self,
+        meters: Mapping[int, Callable[[float], Endpoint]],
+        now: float,
+        *,
+        rx_timeout_s: float = 1.5,
+        inactivity_s: float = 120.0,
+    ) -> None:
+        for unit_id in meters:
+            if unit_id not in _UNIT_IDS:
+                raise LocalError(f"Unit ID {unit_id} is not in 1..9999")
+        self._meters = meters
+        self._rx_timeout_s = rx_timeout_s
+        self._inactivity_s = inactivity_s
+        self._deframer = Deframer()
+        self._made: dict[int, Endpoint] = {}
+        self._awake: dict[int, Endpoint] = {}  # those that may have a link
+        self._heard = now
+        self._refreshed = now
+        self.collisions = 0  # frames that more than one meter answered
+        self.idle = False
+        self.closed = False
+
+    def receive_data(self, data: bytes, now: float) -> bytes:
+        """Take octets and return the answer of the meter they are for."""
+        silence_s = now - self._heard
+        if self._deframer.pending and silence_s >= min(self._rx_timeout_s, self._inactivity_s):
+            self._deframer.flush()
+        if now - self._refreshed >= _REFRESH_S:
+            self._refresh(self._heard)
+            self._refresh(now)
+        self._heard = now
+        self.idle = False
+        return b"".join([self._give(frame, now) for frame in self._deframer.feed(data)])
+
+    def next_deadline(self) -> float | None:
+        """Return the first of: a half frame, a meter's link, the line takes too long; None once idle."""
+        if self.idle:
+            return None
+        deadlines = [self._heard + self._inactivity_s]
+        if self._deframer.pending:
+            deadlines.append(self._heard + self._rx_timeout_s)
+        for endpoint in self._awake.values():
+            deadline = endpoint.next_deadline()
+            if deadline is not None:
+                deadlines.append(deadline)
+        return min(deadlines)
+
+    def handle_timeout(self, now: float) -> bytes:
+        """Throw a half frame away, let meters end their links. No meter speaks first."""
+        if self._deframer.pending and now >= self._heard + self._rx_timeout_s:
+            self._deframer.flush()
+        self._refresh(self._heard)
+        for unit_id, endpoint in list(self._awake.items()):
+            deadline = endpoint.next_deadline()
+            if deadline is not None and deadline <= now:
+                endpoint.handle_timeout(now)
+            if endpoint.idle:
+                del self._awake[unit_id]
+        if now >= self._heard + self._inactivity_s:
+            self.idle = True
+        return b""
+
+    def _refresh(self, heard: float) -> None:
+        """Tell the meters that have links when the line was heard: any octet keeps them (6.4.4.10.3)."""
+        if heard <= self._refreshed:
+            return
+        self._refreshed = heard
+        for endpoint in self._awake.values():
+            endpoint.receive_data(b"", heard)
+
+    def _give(self, frame: Frame, now: float) -> bytes:
+        octets = b""
+        for unit_id in self._meant(frame.destination):
+            answer = self._endpoint(unit_id, now).receive_data(frame.encode(), now)
+            if answer and octets:
+                self.collisions += 1
+                return b""  # both spoke at once, and nobody can read either
+            octets = octets or answer
+        return octets
+
+    def _meant(self, destination: bytes) -> list[int]:
+        try:
+            address = ServerAddress.decode(destination)
+        except DecodeError:
+            return []
+        if address.special or address.lower is None:
+            return list(self._meters)
+        return [address.lower] if address.lower in self._meters else []
+
+    def _endpoint(self, unit_id: int, now: float) -> Endpoint:
+        endpoint = self._made.get(unit_id)
+        if endpoint is None:
+            endpoint = self._made[unit_id] = self._meters[unit_id](now)
+        self._awake[unit_id] = endpoint
+        return endpoint

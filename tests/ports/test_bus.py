@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.ports.reading import START, make_meter, read
+from tests.ports.telephone import CallingLine, HayesModem, Network, Subscriber
+
+from iondlms.errors import LocalError
+from iondlms.hdlc import Frame, ServerAddress
+from iondlms.meter.config import load
+from iondlms.meter.endpoint import MeterEndpoint
+from iondlms.meter.meter import Meter
+from iondlms.ports import Endpoint
+from iondlms.ports.bus import BusEndpoint
+from iondlms.ports.dial import DialSetup, ModemTransport
+from iondlms.ports.line import Pace
+from iondlms.ports.memory import NullModem
+from iondlms.ports.modem import ModemEndpoint, ModemSetup
+
+DM, UA = 0x1F, 0x73
+
+
+def frame(unit: int, control: int, client: int = 16, octets: int = 4) -> bytes:
+    destination = ServerAddress(1, unit, octets).encode()
+    return Frame(destination, bytes((client << 1 | 1,)), control).encode()
+
+
+def snrm(unit: int) -> bytes:
+    return frame(unit, 0x93)
+
+
+def answers(octets: bytes) -> tuple[int, int]:
+    """Return who answered, and with what control field."""
+    answer = Frame.decode(octets)
+    lower = ServerAddress.decode(answer.source).lower
+    assert lower is not None
+    return lower, answer.control
+
+
+SHARED = make_meter(history=0)
+
+
+def at_unit(unit: int) -> Callable[[float], Endpoint]:
+    """Return what makes an endpoint with a Unit ID; all of them speak for one ION meter, to be cheap."""
+    port = SHARED.config.port[0].model_copy(update={"unit_id": unit, "framing": "hdlc"})
+    return lambda now: SHARED.endpoint(port, now)
+
+
+def make_bus(units: range | list[int]) -> BusEndpoint:
+    return BusEndpoint({unit: at_unit(unit) for unit in units}, 0.0)
+
+
+def whole_meter(unit: int, seed: int) -> Meter:
+    meter = Meter(load(None, [("history", 10), ("seed", seed), ("port.ETHERNET.unit_id", unit)]))
+    meter.start(int(START.timestamp() * 1000), 0.0)
+    return meter
+
+
+def test_three_meters_are_read_on_one_line_each_with_its_own_values() -> None:
+    meters = {unit: whole_meter(unit, seed=unit) for unit in (1, 100, 9999)}
+
+    def endpoint(unit: int) -> Callable[[float], Endpoint]:
+        return lambda now: meters[unit].endpoint(now=now)
+
+    bus = BusEndpoint({unit: endpoint(unit) for unit in meters}, 0.0)
+    now = 0.0
+    got = {}
+    for unit in meters:
+        line = NullModem(bus, now=now, pace=Pace(115200))
+        got[unit] = read(lambda line=line: line, unit=unit)  # type: ignore[misc]
+        now = line.now()
+        alone = whole_meter(unit, seed=unit)
+        assert got[unit] == read(lambda alone=alone: NullModem(alone.endpoint()), unit=unit)  # type: ignore[misc]
+    assert len({str(one.rows) for one in got.values()}) == 3
+
+
+@pytest.mark.parametrize("count", [31, 247, 2000])
+def test_each_of_many_meters_answers_alone(count: int) -> None:
+    bus = make_bus(range(1, count + 1))
+    now = 0.0
+    for unit in range(1, count + 1):
+        now += 0.01
+        assert answers(bus.receive_data(snrm(unit), now)) == (unit, UA)
+    assert bus.receive_data(snrm(count + 1), now) == b""
+    assert bus.collisions == 0
+
+
+def test_a_thousand_meters_cost_no_more_than_one() -> None:
+    def seconds(bus: BusEndpoint) -> float:
+        bus.receive_data(snrm(1), 0.0)
+        start = time.process_time()
+        for step in range(300):
+            assert bus.receive_data(frame(1, 0x11), 0.001 * step)
+        return time.process_time() - start
+
+    one, many = make_bus([1]), make_bus(range(1, 1001))
+    for bus in (one, many):
+        seconds(bus)  # the first frames fill caches
+    # Asking each of a thousand would be a thousand times as long.
+    assert min(seconds(many) for _ in range(3)) < 5 * min(seconds(one) for _ in range(3)) + 0.005
+
+
+def test_meters_are_made_when_they_are_spoken_to() -> None:
+    made = []
+
+    def maker(unit: int) -> Callable[[float], Endpoint]:
+        def make(now: float) -> Endpoint:
+            made.append(unit)
+            return at_unit(unit)(now)
+
+        return make
+
+    bus = BusEndpoint({unit: maker(unit) for unit in range(1, 1001)}, 0.0)
+    bus.receive_data(snrm(7), 0.0)
+    bus.receive_data(snrm(7) + snrm(8), 1.0)
+    assert made == [7, 8]
+
+
+@pytest.mark.parametrize(
+    "destination",
+    [
+        ServerAddress(0x3FFF, 0x3FFF, 4),  # all stations
+        ServerAddress(1, 0x3FFF, 4),
+        ServerAddress(1, 0, 4),  # no station
+        ServerAddress(1, 0x3FFE, 4),  # the calling station
+        ServerAddress(1, None, 1),
+        ServerAddress(2, 1, 4),  # another logical device
+        ServerAddress(1, 5000, 4),  # nobody
+    ],
+    ids=str,
+)
+def test_special_addresses_are_answered_as_each_meter_would(destination: ServerAddress) -> None:
+    octets = Frame(destination.encode(), b"\x21", 0x93).encode()
+    assert make_bus([1, 2, 3]).receive_data(octets, 0.0) == b""
+    for unit in (1, 2, 3):
+        assert at_unit(unit)(0.0).receive_data(octets, 0.0) == b""
+
+
+def test_two_octet_addresses_are_converted() -> None:
+    assert answers(make_bus([5, 100]).receive_data(frame(100, 0x93, octets=2), 0.0)) == (100, UA)
+
+
+class Answers:
+    """A station that answers whatever it hears."""
+
+    idle = closed = False
+
+    def receive_data(self, data: bytes, now: float) -> bytes:
+        return data
+
+    def next_deadline(self) -> float | None:
+        return None
+
+    def handle_timeout(self, now: float) -> bytes:
+        return b""
+
+
+def test_two_that_answer_at_once_are_not_understood() -> None:
+    bus = BusEndpoint({unit: lambda now: Answers() for unit in (1, 2)}, 0.0)
+    octets = Frame(ServerAddress(1, 0x3FFF, 4).encode(), b"\x21", 0x93).encode()
+    assert bus.receive_data(octets, 0.0) == b""
+    assert bus.collisions == 1
+
+
+def test_each_meter_has_its_own_links() -> None:
+    bus = make_bus([1, 2])
+    bus.receive_data(snrm(1), 0.0)
+    assert answers(bus.receive_data(frame(2, 0x11), 1.0)) == (2, DM)
+    assert answers(bus.receive_data(frame(1, 0x11), 2.0))[1] != DM
+    bus.receive_data(snrm(2), 3.0)
+    assert answers(bus.receive_data(frame(1, 0x53), 4.0)) == (1, UA)
+    assert answers(bus.receive_data(frame(2, 0x11), 5.0))[1] != DM
+
+
+@pytest.mark.parametrize("octets", [b"\x00", snrm(2), frame(9999, 0x93)], ids=["noise", "other", "nobody"])
+@pytest.mark.parametrize("timers", [True, False])
+def test_any_octet_on_the_line_keeps_a_link(octets: bytes, timers: bool) -> None:
+    # Conformance DL-05: "timer restarts at any octet"; addressed to us or not (6.4.4.10.3).
+    bus = make_bus([1, 2])
+    bus.receive_data(snrm(1), 0.0)
+    for at in (0.5, 100.0, 219.5):
+        if timers:
+            run_timers(bus, at)
+        bus.receive_data(octets, at)
+    if timers:
+        run_timers(bus, 339.0)
+    assert answers(bus.receive_data(frame(1, 0x11), 339.0))[1] != DM
+
+
+@pytest.mark.parametrize("timers", [True, False])
+@pytest.mark.parametrize("other", [True, False])
+def test_silence_ends_every_link(timers: bool, other: bool) -> None:
+    bus = make_bus([1, 2])
+    bus.receive_data(snrm(1), 0.0)
+    if other:
+        bus.receive_data(snrm(2), 10.0)
+    if timers:
+        run_timers(bus, 131.0)
+        assert bus.idle
+        assert bus.next_deadline() is None
+    assert answers(bus.receive_data(frame(1, 0x11), 131.0)) == (1, DM)
+    assert not bus.idle
+    assert not bus.closed
+
+
+def run_timers(bus: Endpoint, until: float) -> None:
+    for _ in range(1000):
+        deadline = bus.next_deadline()
+        if deadline is None or deadline > until:
+            return
+        bus.handle_timeout(deadline)
+    raise AssertionError("its deadlines do not end")
+
+
+def test_half_a_frame_is_flushed_by_the_lines_time_out() -> None:
+    for timers in (True, False):
+        bus = make_bus([1])
+        bus.receive_data(snrm(1)[:6], 0.0)
+        assert bus.next_deadline() == 1.5
+        if timers:
+            run_timers(bus, 1.5)
+        assert answers(bus.receive_data(snrm(1), 1.6)) == (1, UA)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 5), st.sampled_from((0x93, 0x11, 0x53))), max_size=8),
+    st.lists(st.integers(0, 300), max_size=10),
+)
+@settings(max_examples=60)
+def test_any_cut_gives_what_the_meters_alone_would(asked: list[tuple[int, int]], cuts: list[int]) -> None:
+    said = b"".join(frame(unit, control) for unit, control in asked)
+    alone = {unit: at_unit(unit)(0.0) for unit in (1, 2, 3, 4)}
+    wanted = b"".join(
+        alone[unit].receive_data(frame(unit, control), 0.0) for unit, control in asked if unit in alone
+    )
+    bus = make_bus([1, 2, 3, 4])
+    places = sorted({cut % (len(said) + 1) for cut in cuts} | {0, len(said)})
+    got = b"".join(bus.receive_data(said[start:end], 0.0) for start, end in itertools.pairwise(places))
+    assert got == wanted
+
+
+@given(st.lists(st.tuples(st.binary(max_size=60), st.floats(0, 200)), max_size=15))
+@settings(max_examples=60)
+def test_noise_never_raises(noise: list[tuple[bytes, float]]) -> None:
+    bus = make_bus([1, 2])
+    now = 0.0
+    for octets, pause in noise:
+        now += pause
+        run_timers(bus, now)
+        bus.receive_data(octets, now)
+    now += 2
+    assert answers(bus.receive_data(snrm(1), now)) == (1, UA)
+
+
+def test_thirty_one_meters_behind_one_modem() -> None:
+    network = Network()
+    modem, called = HayesModem(network, "1"), HayesModem(network, "2")
+    bus = make_bus(range(1, 32))
+    Subscriber(called, ModemEndpoint(lambda now: bus, ModemSetup(), 0.0))
+    network.run(1.0)
+    with ModemTransport.connect(CallingLine(modem), DialSetup("2")) as line:
+        for unit in range(1, 32):
+            line.send(snrm(unit))
+            assert answers(line.receive(line.now() + 5)) == (unit, UA)
+
+
+@pytest.mark.parametrize("unit", [0, -1, 10_000])
+def test_unit_ids_that_no_meter_has(unit: int) -> None:
+    with pytest.raises(LocalError, match=r"not in 1\.\.9999"):
+        BusEndpoint({unit: at_unit(1)}, 0.0)
+
+
+def test_it_is_an_endpoint_of_endpoints() -> None:
+    assert isinstance(at_unit(1)(0.0), MeterEndpoint)

@@ -44,7 +44,7 @@ docs:  ## the pages into site/ (needs the docs extra)
 bench:  ## every program in bench/
 	@set -e; for program in bench/[a-z]*.py; do echo "== $$program"; $(PYTHON) "$$program"; done
 
-fuzz:  ## the property tests with many more examples, a new seed each time
+fuzz:  ## the property tests and the attacks of tests/fuzz with many more examples, a new seed each time
 	$(PYTEST) $(PARALLEL) --hypothesis-profile=fuzz --timeout=1800 -m "not interop"
 
 soak:  ## the same again and again for SOAK_MINUTES, until the first failure

@@ -91,7 +91,10 @@ class Deframer:
                     candidate = closing + data.startswith(_FLAG, closing + 1)
                     continue
             elif header.length > header.size:  # a bad HCS
-                found, searched = _search(data, max(searched, candidate + 1), min(end, closing + 1))
+                start = max(searched, candidate + 1)
+                found, reached = _search(data, start, min(end, closing + 1))
+                # A claimed end before the one of another candidate must not send the search back.
+                searched = max(start, reached)
                 if found >= 0:
                     self.noise += found - candidate - 1 - data.count(_FLAG, candidate + 1, found)
                     candidate = found

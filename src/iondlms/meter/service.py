@@ -6,6 +6,7 @@ comes in the wrong state, or cannot be read, is refused in `handle`, from the ta
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -57,6 +58,8 @@ from iondlms.xdlms.initiate import (
 from iondlms.xdlms.set import SetRequestNormal, SetResponseNormal
 
 __all__ = ["MANAGEMENT_LOGICAL_DEVICE", "Application", "Association", "ClientAccess", "LinkLimits"]
+
+_LOG: Final = logging.getLogger("iondlms.meter.service")
 
 MANAGEMENT_LOGICAL_DEVICE: Final = 1  # server SAP; the only one
 _AARQ: Final = 0x60
@@ -175,12 +178,14 @@ class Association:
             quality_of_service=response.negotiated_quality_of_service or 0,
             writable=client.writable if Conformance.SET in response.negotiated_conformance else frozenset(),
         )
+        _LOG.info("client %d associated", self._client_sap)
         return Aare(AssociationResult.ACCEPTED, user_information=response.encode()).encode()
 
     def _refuse_association(
         self, diagnostic: Diagnostic, information: InitiateResponse | ConfirmedServiceError
     ) -> bytes:
         self._step(ServerInput.AARQ_REFUSED)
+        _LOG.info("client %d refused: %s", self._client_sap, diagnostic.name.lower().replace("_", "-"))
         result = AssociationResult.REJECTED_PERMANENT
         return Aare(result, diagnostic, user_information=information.encode()).encode()
 

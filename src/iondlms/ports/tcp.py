@@ -96,13 +96,13 @@ class TcpPort:
         active = self._active
         if not self.enabled or (active is not None and not active.endpoint_idle):
             self.refused += 1
-            _LOG.info(
-                "%s: a connection refused, the port is %s", self.name, "taken" if self.enabled else "off"
-            )
+            why = "the port is taken" if self.enabled else "DLMS over Ethernet is off"
+            _LOG.info("%s: %s refused, %s", self.name, newcomer.peer, why)
             return None
         if active is not None:
             active.abort()  # whatever it has not read by now it never will
         self._active = newcomer
+        _LOG.info("%s: connected from %s", self.name, newcomer.peer)
         return self._make_endpoint(now)
 
     def _gone(self, connection: _Connection) -> None:
@@ -126,6 +126,12 @@ class _Connection(asyncio.BufferedProtocol):
     def endpoint_idle(self) -> bool:
         return self._endpoint is None or self._endpoint.idle
 
+    @property
+    def peer(self) -> str:
+        """Address and port of the other side, as text."""
+        name = None if self._transport is None else self._transport.get_extra_info("peername")
+        return f"{name[0]}:{name[1]}" if name else "nowhere"
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._endpoint = self._port._admit(self, self._loop.time())
@@ -148,8 +154,8 @@ class _Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._endpoint is not None and exc is not None:
-            _LOG.info("%s: connection lost: %s", self._port.name, exc)
+        if self._endpoint is not None:
+            _LOG.info("%s: %s is gone%s", self._port.name, self.peer, f": {exc}" if exc else "")
         self._endpoint = None
         self._port._gone(self)
         self._lost.set()

@@ -17,11 +17,12 @@ from .periodic_timer import MonthEnd, PeriodicTimer
 from .power_meter import PowerMeterSetup
 from .quantities import QUANTITIES, Kind, Quantity, quantity, rounded
 from .recorder import STATUS_INVALID, DataRecorder, DataRecorderSetup, Status
-from .source import Flow, Source
+from .source import NO_FLOW, Flow, Registers, RegisterSource, Source, SupplySource, moved
 from .state import MeterState, Pending, Saved
 
 __all__ = [
     "MODELS",
+    "NO_FLOW",
     "NO_VALUE",
     "QUANTITIES",
     "STATUS_INVALID",
@@ -47,12 +48,16 @@ __all__ = [
     "PowerMeterSetup",
     "Priority",
     "Quantity",
+    "RegisterSource",
+    "Registers",
     "Row",
     "RowFormat",
     "Saved",
     "Source",
     "Status",
+    "SupplySource",
     "default_framework",
+    "moved",
     "quantity",
     "rounded",
     "setup_from_zone",

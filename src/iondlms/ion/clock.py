@@ -15,9 +15,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from iondlms.errors import LocalError
 
-__all__ = ["MAX_DST_PAIRS", "Clock", "ClockSetup", "setup_from_zone"]
+__all__ = ["CALENDAR_MS", "MAX_DST_PAIRS", "Clock", "ClockSetup", "setup_from_zone"]
 
 MAX_DST_PAIRS: Final = 20
+# The years 2 to 9998 in UTC milliseconds: of these a date can be made in every zone.
+CALENDAR_MS: Final = range(-62_104_060_800_000, 253_370_764_800_000)
 _MINUTE_MS: Final = 60_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -19,7 +19,7 @@ from .log import Log, MemoryLog, RowFormat
 from .periodic_timer import PeriodicTimer, Trigger
 from .power_meter import PowerMeter
 from .recorder import DataRecorder, Status
-from .source import Source
+from .source import Source, SupplySource
 from .state import MeterState, Pending, RecorderState, Saved
 
 __all__ = ["IonMeter"]
@@ -54,7 +54,8 @@ class IonMeter:
     ) -> None:
         self.framework = framework
         self.clock = Clock(framework.clock)
-        self.power_meter = PowerMeter(source, framework.power_meter)
+        self.power_meter = PowerMeter(source, framework.power_meter, self._log)
+        self._supply = source if isinstance(source, SupplySource) else None
         self.event_log = EventLog(framework.event_log)
         triggers: dict[str, Trigger] = {each.name: each for each in framework.triggers}
         self.recorders: dict[str, DataRecorder] = {
@@ -62,6 +63,7 @@ class IonMeter:
             for setup in framework.data_recorders
         }
         self.powered = False
+        self._back_ms: int | None = None  # when a cut of the source's own making will be over
         self._heartbeat_ms = None if heartbeat_s is None else heartbeat_s * 1000
         self._now = 0.0
         self._at_ms = 0  # everything up to this instant of the meter's UTC is done
@@ -85,6 +87,11 @@ class IonMeter:
         """
         if self.powered:
             raise LocalError("the meter is running already")
+        own, kept = self.framework.factory.device_type, "" if saved is None else saved.state.device_type
+        if kept not in ("", own):
+            raise LocalError(
+                f"what is stored is of an {kept} and not of an {own}; give each meter its own folder"
+            )
         self._offset_ms = 0 if saved is None else saved.state.offset_ms
         self.clock.start(utc_ms + self._offset_ms, now)
         self._now = now
@@ -112,7 +119,7 @@ class IonMeter:
     def advance(self, now: float) -> Pending:
         """Let everything happen that is due until `now`, in order; return what must become durable."""
         self._now = now
-        if self.powered:
+        if self.powered or self._back_ms is not None:
             self._run(self.clock.utc_ms(now))
         due = self._heartbeat_ms is not None and self._at_ms - self._kept_ms >= self._heartbeat_ms
         if self._batch or self._touched or (due and self.powered):
@@ -129,11 +136,11 @@ class IonMeter:
         self.event_log.publish(batch.events)
 
     def next_deadline(self) -> float | None:
-        """Return the `now` at which `advance` has something to do; None while the power is off."""
+        """Return the `now` at which `advance` has something to do; None while it is switched off."""
         if self._batch or self._touched:
             return self._now
         if not self.powered:
-            return None
+            return None if self._back_ms is None else self.clock.now_at(self._back_ms)
         due_ms = self._due_ms
         if self._heartbeat_ms is not None:
             due_ms = min(due_ms, self._kept_ms + self._heartbeat_ms)
@@ -171,6 +178,7 @@ class IonMeter:
             self.event_log.next_sequence,
             self.power_meter.state,
             {**self._strangers, **own},
+            self.framework.factory.device_type,
         )
 
     # What can be done to a meter; the next `advance` returns what must become durable
@@ -203,15 +211,19 @@ class IonMeter:
 
     def power_down(self, now: float) -> None:
         """Cut the power, or stop gracefully: nothing is measured or recorded, only the clock runs on."""
-        self._catch_up(now)
-        self._log(self._at_ms, Priority.WARNING, "Power down", "")
-        self.powered = False
+        if self._back_ms is not None:  # dark already, unless it came back meanwhile
+            self._now = now
+            self._run(self.clock.utc_ms(now))
+        if self._back_ms is None:
+            self._catch_up(now)
+            self._log(self._at_ms, Priority.WARNING, "Power down", "")
+        self.powered, self._back_ms = False, None
         self._touched = True
 
     def power_up(self, now: float) -> None:
         """Bring the power back; LocalError if it is there."""
-        if self.powered:
-            raise LocalError("the meter has power")
+        if self.powered or self._back_ms is not None:
+            raise LocalError("the meter has power, or will when its source has")
         self._now = now
         self._resume(self._at_ms, self.clock.utc_ms(now), logged=True)
 
@@ -258,6 +270,8 @@ class IonMeter:
             _Alarm(lambda _: meter.end_interval(), lambda at_ms: interval.next_boundary(at_ms, clock)),
             _Alarm(self._notice_dst, clock.next_dst_switch),
             *(self._recorder_alarm(each) for each in self.recorders.values()),
+            # Last: the interval that ends where the supply does is whole, and is recorded.
+            _Alarm(self._lose_supply, self._next_outage),
         ]
 
     def _recorder_alarm(self, recorder: DataRecorder) -> _Alarm:
@@ -282,7 +296,7 @@ class IonMeter:
         self._due_ms = min(alarm.due_ms for alarm in self._alarms)
 
     def _run(self, until_ms: int) -> None:
-        while self._due_ms <= until_ms:
+        while self._has_supply(until_ms) and self._due_ms <= until_ms:
             at_ms = self._due_ms
             self.power_meter.integrate(self._at_ms, at_ms)
             self._at_ms = at_ms
@@ -292,9 +306,27 @@ class IonMeter:
                     due_ms = alarm.follow(at_ms)
                     alarm.due_ms = _NEVER if due_ms is None else due_ms
             self._due_ms = min([alarm.due_ms for alarm in self._alarms])
-        if until_ms > self._at_ms:
+        if self.powered and until_ms > self._at_ms:
             self.power_meter.integrate(self._at_ms, until_ms)
             self._at_ms = until_ms
+
+    def _next_outage(self, at_ms: int) -> int | None:
+        """Return when the source's supply fails next; 1 ms ahead if it is out already."""
+        outage = None if self._supply is None else self._supply.outage(at_ms)
+        return None if outage is None else max(outage[0], at_ms + 1)
+
+    def _lose_supply(self, at_ms: int) -> None:
+        outage = None if self._supply is None else self._supply.outage(at_ms)
+        if outage is not None:
+            self._log(at_ms, Priority.WARNING, "Power down", "the source has an outage")
+            self.powered, self._back_ms = False, outage[1]
+            self._touched = True
+
+    def _has_supply(self, until_ms: int) -> bool:
+        """Return whether the meter has power, once what comes back until then is back."""
+        if self._back_ms is not None and self._back_ms <= until_ms:
+            self._resume(self._at_ms, self._back_ms, logged=True)
+        return self.powered
 
     def _catch_up(self, now: float) -> None:
         if not self.powered:
@@ -355,7 +387,7 @@ class IonMeter:
         self._gather(Status.POWER_DOWN | Status.POWER_UP)
         self._notice_dst(up_ms)
         self.power_meter.restart_window()
-        self.powered = True
+        self.powered, self._back_ms = True, None
         self._arm(up_ms)
         self._touched = True
 

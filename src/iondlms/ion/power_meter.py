@@ -1,6 +1,7 @@
 """The Power Meter module: energy registers, interval energies, sliding-window demand, present values.
 
-Everything is integrated in integers of W·ms and rounded only when a value is read.
+Everything is integrated in integers of W·ms and rounded only when a value is read. Over a source with
+registers of its own, another meter's, those are shown as they are, and energies are their differences.
 """
 
 from __future__ import annotations
@@ -9,19 +10,26 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isqrt
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from iondlms.errors import LocalError
 
+from .event_log import Priority
 from .quantities import quantity, rounded
-from .source import NO_FLOW, Flow, Source
+from .source import NO_FLOW, Flow, Registers, RegisterSource, Source, moved
 
 __all__ = ["PowerMeter", "PowerMeterSetup", "PowerMeterState"]
 
 _MS_PER_HOUR: Final = 3_600_000
+_T = TypeVar("_T")
 
 # Registers in Wh, varh and VAh: delivered, received, delivered, received, total.
 _Registers = tuple[int, int, int, int, int]
+_Interval = tuple[int | None, int | None, int | None, int | None, int | None]
+_Flags = tuple[bool, bool, bool, bool, bool]  # one for each register
+
+_ALL: Final[_Flags] = (True, True, True, True, True)
+_NONE: Final[_Flags] = (False, False, False, False, False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +58,8 @@ class PowerMeterState:
 
     totals: Flow = NO_FLOW
     interval_begin: _Registers = (0, 0, 0, 0, 0)
-    interval: _Registers | None = None
+    interval: _Interval | None = None
+    followed: _Flags = _NONE  # registers that show those of the source
 
 
 class PowerMeter:
@@ -59,17 +68,27 @@ class PowerMeter:
     Registers are rounded to Wh on reading and an interval energy is the difference of two such
     readings, so its remainder is in the next interval, and intervals add up to the register to the last
     Wh. Net values are differences of the registers shown, so del - rec is del-rec in every record.
+
+    `notice` is told when the registers of the source turn over or become another meter's: the instant,
+    an event's priority, cause and effect.
     """
 
-    def __init__(self, source: Source, setup: PowerMeterSetup | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        setup: PowerMeterSetup | None = None,
+        notice: Callable[[int, int, str, str], None] = lambda *_: None,
+    ) -> None:
         self.setup = PowerMeterSetup() if setup is None else setup
         self.source = source
+        self._notice = notice
         self._roll = self.setup.rollover * 1000
         self._totals = NO_FLOW
         self._elapsed_ms = 0
-        self._present = True  # whether the source answered last time; not asked yet is no silence
+        self._known = _ALL  # which registers the source knew last time; not asked yet is no silence
+        self._followed = _NONE
         self._interval_begin: _Registers = (0, 0, 0, 0, 0)
-        self._interval: _Registers | None = None
+        self._interval: _Interval | None = None
         self._read: _Registers | None = None  # registers of `_totals`, until they move
         # (elapsed, totals) at the sub-interval boundaries that the window spans
         self._window: deque[tuple[int, Flow]] = deque(maxlen=self.setup.sub_intervals + 1)
@@ -77,27 +96,39 @@ class PowerMeter:
         self._readers: dict[str, Callable[[int], int | None]] = self._make_readers()
 
     @property
+    def source(self) -> Source:
+        """What is measured."""
+        return self._source
+
+    @source.setter
+    def source(self, source: Source) -> None:
+        self._source = source
+        self._meter = source if isinstance(source, RegisterSource) else None
+
+    @property
     def state(self) -> PowerMeterState:
         """What to keep for `restore`."""
-        return PowerMeterState(self._totals, self._interval_begin, self._interval)
+        return PowerMeterState(self._totals, self._interval_begin, self._interval, self._followed)
 
     def restore(self, state: PowerMeterState) -> None:
         """Go on from kept registers; the sliding window begins anew, as it does after a power cut."""
-        self._totals, self._interval_begin, self._interval = (
-            state.totals,
-            state.interval_begin,
-            state.interval,
-        )
+        self._totals, self._followed = state.totals, state.followed
+        self._interval_begin, self._interval = state.interval_begin, state.interval
         self._read = None
         self.restart_window()
 
     def restart_window(self) -> None:
         """Forget the demand of the time before."""
+        if self._meter is not None:
+            self._known = _NONE  # its next answer tells of that time too
         self._window.clear()
         self._window.append((self._elapsed_ms, self._totals))
 
     def master_reset(self) -> None:
-        """Set every register to 0, and begin interval and window anew."""
+        """Set every register to 0, and begin interval and window anew.
+
+        Registers of the source are its own: they are shown again with its next answer.
+        """
         self.restore(PowerMeterState())
 
     def integrate(self, start_ms: int, end_ms: int) -> None:
@@ -105,12 +136,19 @@ class PowerMeter:
         if end_ms <= start_ms:
             return
         self._elapsed_ms += end_ms - start_ms
-        flow = self.source.flow(start_ms, end_ms)
-        self._present = flow is not None
+        if self._meter is not None:
+            modulus = self._meter.rollover * 1000
+            if self._followed is not _ALL:
+                self._follow(self._meter.registers(start_ms), modulus, start_ms)
+            self._follow(self._meter.registers(end_ms), modulus, end_ms)
+            return
+        flow = self._source.flow(start_ms, end_ms)
         if flow is not None:
             a, b, c, d, e = self._totals
             self._totals = Flow(a + flow[0], b + flow[1], c + flow[2], d + flow[3], e + flow[4])
             self._read = None
+            self._followed = _NONE
+        self._now_known(_NONE if flow is None else _ALL)
 
     def end_sub_interval(self) -> None:
         """Move the sliding window on."""
@@ -122,7 +160,7 @@ class PowerMeter:
         While the source is silent the interval has no value, and what came until then is carried into
         the next that has one.
         """
-        if not self._present:
+        if self._known is _NONE:
             self._interval = None
             return
         now, begin = self._registers(), self._interval_begin
@@ -134,6 +172,13 @@ class PowerMeter:
             now[4] - begin[4],
         )
         self._interval_begin = now
+        if self._known is not _ALL:
+            self._interval = _five(
+                [None if not known else each for known, each in zip(self._known, self._interval, strict=True)]
+            )
+            self._interval_begin = _five(
+                [new if known else old for known, new, old in zip(self._known, now, begin, strict=True)]
+            )
 
     def reader(self, name: str) -> Callable[[int], int | None]:
         """Return a function from the instant to the value of that quantity; LocalError for no such name."""
@@ -145,14 +190,14 @@ class PowerMeter:
 
     def _make_readers(self) -> dict[str, Callable[[int], int | None]]:
         readers: dict[str, Callable[[int], int | None]] = {
-            "kW sd del-rec": lambda _: self._demand(lambda flow: flow.w_delivered - flow.w_received),
-            "kVAR sd del-rec": lambda _: self._demand(lambda flow: flow.var_delivered - flow.var_received),
-            "kVA sd del+rec": lambda _: self._demand(lambda flow: flow.va),
-            "PF sign mean": lambda _: self._mean_power_factor(),
+            "kW sd del-rec": self._window_reader("kW sd del-rec", self._active_demand),
+            "kVAR sd del-rec": self._window_reader("kVAR sd del-rec", self._reactive_demand),
+            "kVA sd del+rec": self._window_reader("kVA sd del+rec", self._apparent_demand),
+            "PF sign mean": self._window_reader("PF sign mean", self._mean_power_factor),
         }
-        for name, of in _ENERGIES.items():
-            readers[name] = self._energy_reader(of)
-            readers[f"{name} int"] = self._interval_reader(of)
+        for name, (channels, of) in _ENERGIES.items():
+            readers[name] = self._energy_reader(channels, of)
+            readers[f"{name} int"] = self._interval_reader(channels, of)
         for where in ("a", "b", "c", "tot"):
             for unit in ("kW", "kVAR", "kVA"):
                 readers[f"{unit} {where}"] = self._present_reader(f"{unit} {where}")
@@ -160,18 +205,43 @@ class PowerMeter:
             readers[name] = self._present_reader(name)
         return readers
 
-    def _energy_reader(self, of: Callable[[_Registers], int]) -> Callable[[int], int | None]:
+    def _energy_reader(
+        self, channels: tuple[int, ...], of: Callable[[_Registers], int]
+    ) -> Callable[[int], int | None]:
         def read(_: int) -> int | None:
-            if not self._present:
+            if not self._knows(channels):
                 return None
             total = of(self._registers())
+            if self._meter is not None:
+                return total  # it turns over where the meter's own does
             # A net register rolls over at both ends.
             return total % self._roll if total >= 0 else -(-total % self._roll)
 
         return read
 
-    def _interval_reader(self, of: Callable[[_Registers], int]) -> Callable[[int], int | None]:
-        return lambda _: None if self._interval is None else of(self._interval)
+    def _interval_reader(
+        self, channels: tuple[int, ...], of: Callable[[_Registers], int]
+    ) -> Callable[[int], int | None]:
+        def read(_: int) -> int | None:
+            interval = self._interval
+            if interval is None or any(interval[channel] is None for channel in channels):
+                return None
+            # What is None is of a channel that `of` does not look at.
+            return of(_five([each or 0 for each in interval]))
+
+        return read
+
+    def _window_reader(self, name: str, of: Callable[[], int | None]) -> Callable[[int], int | None]:
+        """Return a reader of the source's own value where another meter is shown and has one."""
+
+        def read(utc_ms: int) -> int | None:
+            if self._meter is not None:
+                shown = self._meter.readings(utc_ms)
+                if name in shown:
+                    return shown[name]
+            return of()
+
+        return read
 
     def _present_reader(self, name: str) -> Callable[[int], int | None]:
         return lambda utc_ms: self._reading(name, self.source.readings(utc_ms))
@@ -189,16 +259,87 @@ class PowerMeter:
             )
         return self._read
 
-    def _demand(self, of: Callable[[Flow], int]) -> int | None:
+    def _knows(self, channels: tuple[int, ...]) -> bool:
+        known = self._known
+        return known is _ALL or all(known[channel] for channel in channels)
+
+    def _now_known(self, known: _Flags) -> None:
+        """Take which registers the source knows now.
+
+        What flowed while it was silent is energy, but nobody's demand: the window begins anew.
+        """
+        if known is not self._known:
+            if any(now and not before for now, before in zip(known, self._known, strict=True)):
+                self.restart_window()
+            self._known = known
+
+    def _follow(self, shown: Registers | None, modulus: int, at_ms: int) -> None:
+        """Show the registers of the source, which turn over at `modulus`, as they are.
+
+        How far they moved since they were seen last is energy, be it that this meter or the way to the
+        other was dead meanwhile. Their first reading, or that of another meter, is none: interval and
+        window are shifted along with it.
+        """
+        if shown is None:
+            self._now_known(_NONE)
+            return
+        known = _five([each is not None for each in shown])
+        before, followed = self._registers(), self._followed
+        now = _five([old if new is None else new for old, new in zip(before, shown, strict=True)])
+        moves = [moved(old, new, modulus) for old, new in zip(before, now, strict=True)]
+        if any(each is None and mine for each, mine in zip(moves, followed, strict=True)):
+            shifts = [new - old for old, new in zip(before, now, strict=True)]
+            text = f"registers went back from {before} to {now}: another meter, or one that was reset"
+            self._notice(at_ms, Priority.WARNING, "Source meter", text)
+        else:
+            shifts = [
+                new - old - (move if mine and move is not None else 0)
+                for old, new, move, mine in zip(before, now, moves, followed, strict=True)
+            ]
+            for name, shift, old, new, mine in zip(_NAMES, shifts, before, now, followed, strict=True):
+                if shift and mine:
+                    text = f"{name} rolled over from {old} to {new}"
+                    self._notice(at_ms, Priority.INFORMATION, "Source meter", text)
+        if known != _ALL:
+            self._followed = _five([a or b for a, b in zip(followed, known, strict=True)])
+        else:
+            known = self._followed = _ALL  # the very object: the fast paths look for it
+        self._totals = Flow(*(each * _MS_PER_HOUR for each in now))
+        self._read = now
+        if any(shifts):
+            self._shift(shifts)
+        self._now_known(known)
+
+    def _shift(self, shifts: list[int]) -> None:
+        """Move what interval and window began with, Wh, so that a jump of the registers is no energy."""
+        begin = zip(self._interval_begin, shifts, strict=True)
+        self._interval_begin = _five([each + shift for each, shift in begin])
+        for index, (elapsed_ms, totals) in enumerate(self._window):
+            jumped = zip(totals, shifts, strict=True)
+            self._window[index] = (
+                elapsed_ms,
+                Flow(*(each + shift * _MS_PER_HOUR for each, shift in jumped)),
+            )
+
+    def _active_demand(self) -> int | None:
+        return self._demand((0, 1), lambda flow: flow.w_delivered - flow.w_received)
+
+    def _reactive_demand(self) -> int | None:
+        return self._demand((2, 3), lambda flow: flow.var_delivered - flow.var_received)
+
+    def _apparent_demand(self) -> int | None:
+        return self._demand((4,), lambda flow: flow.va)
+
+    def _demand(self, channels: tuple[int, ...], of: Callable[[Flow], int]) -> int | None:
         """Return the mean over the window's completed sub-intervals; None before the first has ended."""
         (begin_ms, begin), (end_ms, end) = self._window[0], self._window[-1]
-        if end_ms == begin_ms or not self._present:
+        if end_ms == begin_ms or not self._knows(channels):
             return None
         return rounded(of(end) - of(begin), end_ms - begin_ms)
 
     def _mean_power_factor(self) -> int | None:
         begin, end = self._window[0][1], self._window[-1][1]
-        if not self._present:
+        if self._known is not _ALL:
             return None
         active = end.w_delivered - end.w_received - begin.w_delivered + begin.w_received
         reactive = end.var_delivered - end.var_received - begin.var_delivered + begin.var_received
@@ -213,7 +354,8 @@ class PowerMeter:
         return -size if negative else size
 
     def _reading(self, name: str, readings: Mapping[str, int | None]) -> int | None:
-        if name in readings:
+        # A source writes its power factor with IEC's sign.
+        if name in readings and not (name == "PF sign tot" and self.setup.pf_sign == "IEEE"):
             return readings[name]
         what, _, where = name.rpartition(" ")
         active, reactive = readings.get(f"kW {where}"), readings.get(f"kVAR {where}")
@@ -223,17 +365,24 @@ class PowerMeter:
         return apparent if what == "kVA" else self._power_factor(active, reactive, apparent)
 
 
-_ENERGIES: Final[dict[str, Callable[[_Registers], int]]] = {
-    "kWh del": lambda r: r[0],
-    "kWh rec": lambda r: r[1],
-    "kWh del-rec": lambda r: r[0] - r[1],
-    "kWh del+rec": lambda r: r[0] + r[1],
-    "kVARh del": lambda r: r[2],
-    "kVARh rec": lambda r: r[3],
-    "kVARh del-rec": lambda r: r[2] - r[3],
-    "kVARh del+rec": lambda r: r[2] + r[3],
-    "kVAh del+rec": lambda r: r[4],
+# Which registers a quantity is made of, and how.
+_ENERGIES: Final[dict[str, tuple[tuple[int, ...], Callable[[_Registers], int]]]] = {
+    "kWh del": ((0,), lambda r: r[0]),
+    "kWh rec": ((1,), lambda r: r[1]),
+    "kWh del-rec": ((0, 1), lambda r: r[0] - r[1]),
+    "kWh del+rec": ((0, 1), lambda r: r[0] + r[1]),
+    "kVARh del": ((2,), lambda r: r[2]),
+    "kVARh rec": ((3,), lambda r: r[3]),
+    "kVARh del-rec": ((2, 3), lambda r: r[2] - r[3]),
+    "kVARh del+rec": ((2, 3), lambda r: r[2] + r[3]),
+    "kVAh del+rec": ((4,), lambda r: r[4]),
 }
+_NAMES: Final = ("kWh del", "kWh rec", "kVARh del", "kVARh rec", "kVAh del+rec")
+
+
+def _five(each: list[_T]) -> tuple[_T, _T, _T, _T, _T]:
+    a, b, c, d, e = each
+    return a, b, c, d, e
 
 
 def _root(square: int) -> int:

@@ -11,6 +11,7 @@ from typing import Final
 
 from iondlms.errors import LocalError
 
+from .clock import CALENDAR_MS
 from .log import NO_VALUE, Log, MemoryLog, Row, RowFormat
 from .periodic_timer import Trigger
 from .power_meter import PowerMeter
@@ -176,6 +177,10 @@ class DataRecorder:
             raise LocalError(
                 f"{self.name}: rows up to {self.log.end} are kept, up to {next_sequence} expected"
             )
+        # Of a disk that rots; found here, and not when a reader asks for that row.
+        instants = self.log.instants(self.log.first, self.log.end)
+        if instants and not (min(instants) in CALENDAR_MS and max(instants) in CALENDAR_MS):
+            raise LocalError(f"{self.name}: a kept row is damaged, its time is none")
         self.next_sequence, self.rearm_sequence = next_sequence, rearm_sequence
         self.bits = Status(bits)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
-__all__ = ["NO_FLOW", "Flow", "Source"]
+__all__ = ["NO_FLOW", "Flow", "RegisterSource", "Registers", "Source", "SupplySource", "moved"]
 
 
 class Flow(NamedTuple):
@@ -19,6 +19,16 @@ class Flow(NamedTuple):
     var_delivered: int
     var_received: int
     va: int
+
+
+class Registers(NamedTuple):
+    """What another meter's registers show, in Wh, varh and VAh; None for one without a value."""
+
+    wh_delivered: int | None
+    wh_received: int | None
+    varh_delivered: int | None
+    varh_received: int | None
+    vah: int | None
 
 
 NO_FLOW = Flow(0, 0, 0, 0, 0)
@@ -43,3 +53,37 @@ class Source(Protocol):
     def readings(self, utc_ms: int) -> Mapping[str, int | None]:
         """Return present values by ION name, times 1000; what the source does not know is left out."""
         ...
+
+
+@runtime_checkable
+class RegisterSource(Source, Protocol):
+    """Another meter, whose registers the Power Meter shows as its own; its flows are not asked for."""
+
+    @property
+    def rollover(self) -> int:
+        """Where its registers turn to 0, in k-units."""
+        ...
+
+    def registers(self, utc_ms: int) -> Registers | None:
+        """Return what the registers show; None while nothing is known."""
+        ...
+
+
+@runtime_checkable
+class SupplySource(Source, Protocol):
+    """A source that also knows when the meter had no power."""
+
+    def outage(self, utc_ms: int) -> tuple[int, int] | None:
+        """Return begin and end of the first outage that ends after the instant; None if none does."""
+        ...
+
+
+def moved(before: int, now: int, modulus: int) -> int | None:
+    """Return how far a register went from `before` to `now`; None if it went back.
+
+    A register that falls by nine tenths of its range or more turned over. A smaller fall is another
+    meter, or one that was reset: what flowed around it nobody knows.
+    """
+    if now >= before:
+        return now - before
+    return now - before + modulus if (before - now) * 10 >= modulus * 9 else None

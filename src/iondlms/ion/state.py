@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from iondlms.errors import LocalError
 
+from .clock import CALENDAR_MS
 from .event_log import Event
 from .power_meter import PowerMeterState
 from .recorder import NewRows
 from .source import Flow
 
 __all__ = ["MeterState", "Pending", "RecorderState", "Saved"]
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +41,14 @@ class MeterState:
     next_event: int
     power_meter: PowerMeterState
     recorders: Mapping[str, RecorderState]
+    device_type: str = ""  # the model that it is of; empty in states written before it was kept
 
     def encode(self) -> str:
         """Return the state as JSON text."""
         meter = self.power_meter
         return json.dumps(
             {
+                "device_type": self.device_type,
                 "alive_ms": self.alive_ms,
                 "offset_ms": self.offset_ms,
                 "powered": self.powered,
@@ -50,6 +56,7 @@ class MeterState:
                 "totals": meter.totals,
                 "interval_begin": meter.interval_begin,
                 "interval": meter.interval,
+                "followed": meter.followed,
                 "recorders": {
                     name: [each.fingerprint, each.depth, each.next_sequence, each.rearm_sequence, each.bits]
                     for name, each in self.recorders.items()
@@ -63,22 +70,28 @@ class MeterState:
         try:
             body = json.loads(text)
             interval = body["interval"]
+            alive_ms, offset_ms = int(body["alive_ms"]), int(body["offset_ms"])
+            if alive_ms not in CALENDAR_MS or alive_ms - offset_ms not in CALENDAR_MS:
+                raise ValueError("its time is none")
             return cls(
-                int(body["alive_ms"]),
-                int(body["offset_ms"]),
+                alive_ms,
+                offset_ms,
                 bool(body["powered"]),
                 int(body["next_event"]),
                 PowerMeterState(
-                    Flow(*map(int, body["totals"])),
-                    _five(body["interval_begin"]),
-                    None if interval is None else _five(interval),
+                    Flow(*_five([int(each) for each in body["totals"]])),
+                    _five([int(each) for each in body["interval_begin"]]),
+                    None if interval is None else _five([_value(each) for each in interval]),
+                    # Written since there are sources with registers of their own.
+                    _five([bool(each) for each in body.get("followed", [False] * 5)]),
                 ),
                 {
                     str(name): RecorderState(str(fingerprint), *map(int, numbers))
                     for name, (fingerprint, *numbers) in body["recorders"].items()
                 },
+                str(body.get("device_type", "")),
             )
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise LocalError(f"the kept state of the meter cannot be read: {error!r}") from error
 
 
@@ -123,6 +136,10 @@ class Pending:
         self.state = later.state or self.state
 
 
-def _five(numbers: list[int]) -> tuple[int, int, int, int, int]:
-    a, b, c, d, e = map(int, numbers)
+def _five(each: list[_T]) -> tuple[_T, _T, _T, _T, _T]:
+    a, b, c, d, e = each
     return a, b, c, d, e
+
+
+def _value(number: Any) -> int | None:
+    return None if number is None else int(number)

@@ -1,4 +1,4 @@
-"""A commercial building with photovoltaics: believable, seeded, and the same however it is asked.
+"""A load, perhaps with photovoltaics: believable, seeded, and the same however it is asked.
 
 Power is constant in integer watts within each step, so flows are exact and any division of a span adds
 up to the same. What happens in a step depends on the seed and the day alone.
@@ -19,7 +19,12 @@ from typing import Final
 from iondlms.errors import LocalError
 from iondlms.ion import Flow
 
-__all__ = ["SimulatedLoad"]
+from .shapes import SHAPES
+
+__all__ = ["PHASE_SHARES", "SimulatedLoad"]
+
+# Of the total, in thousandths.
+PHASE_SHARES: Final = {"a": 340, "b": 345, "c": 315}
 
 _DAY_MS: Final = 86_400_000
 _DAYS_KEPT: Final = 2  # today and, at midnight, yesterday; 90 kB each with steps of a minute
@@ -39,6 +44,7 @@ class _Day:
 class SimulatedLoad:
     """A `Source`: three-phase load of `peak_kw` with solar panels of `solar_kw` on its roof.
 
+    `shape` is what the load is of: office, household, factory or ev_charging; it has its own usual sizes.
     `utc_offset_min` is the local standard time that people and sun keep. `step_s` divides the day; with
     900 instead of 60 a fleet of thousands takes 12 kB a meter instead of 180.
     """
@@ -47,8 +53,9 @@ class SimulatedLoad:
         self,
         seed: int = 1,
         *,
-        peak_kw: int = 240,
-        solar_kw: int = 400,
+        shape: str = "office",
+        peak_kw: int | None = None,
+        solar_kw: int | None = None,
         latitude: float = 40.0,
         utc_offset_min: int = 0,
         nominal_v: int = 230,
@@ -57,6 +64,11 @@ class SimulatedLoad:
     ) -> None:
         if step_s < 1 or 86_400 % step_s:
             raise LocalError(f"a step of {step_s} s does not divide the day")
+        if shape not in SHAPES:
+            raise LocalError(f"no load shape is called {shape!r}; there are {', '.join(SHAPES)}")
+        self._shape = SHAPES[shape]
+        peak_kw = self._shape.peak_kw if peak_kw is None else peak_kw
+        solar_kw = self._shape.solar_kw if solar_kw is None else solar_kw
         if not 0 <= peak_kw <= 1_000_000 or not 0 <= solar_kw <= 1_000_000:
             raise LocalError("peak and solar power must be within 0 to 1000000 kW")
         if not -66.0 <= latitude <= 66.0:
@@ -70,7 +82,7 @@ class SimulatedLoad:
         self._nominal_hz = nominal_hz
         self._step_ms = step_s * 1000
         self._days: OrderedDict[int, _Day] = OrderedDict()
-        self._hours, self._lunch, self._sun = _shapes(86_400 // step_s)
+        self._hours, self._sun = _courses(86_400 // step_s)
 
     def flow(self, start_ms: int, end_ms: int) -> Flow:
         """Return what flowed from `start_ms` to `end_ms`."""
@@ -101,7 +113,7 @@ class SimulatedLoad:
         }
         rest = [day.active[step], day.reactive[step]]
         sag = day.active[step] / (self._peak_w or 1)  # the feeder's voltage falls a little with load
-        for phase, share in (("a", 340), ("b", 345), ("c", None)):
+        for phase, share in (("a", PHASE_SHARES["a"]), ("b", PHASE_SHARES["b"]), ("c", None)):
             active, reactive = (
                 rest if share is None else [total * share // 1000 for total in _totals(day, step)]
             )
@@ -142,15 +154,15 @@ class SimulatedLoad:
     def _make_day(self, number: int) -> _Day:
         random = Random(f"{self._seed}:day:{number}")
         steps = _DAY_MS // self._step_ms
-        load = self._load(number, steps, random)
+        load = self._shape.load(self._seed, number, self._hours, self._peak_w, random)
         solar = self._solar(number, steps, random)
         noise = [random.random() for _ in range(steps)]
         active = [
             int(use * (0.97 + 0.06 * dice)) - sun for use, sun, dice in zip(load, solar, noise, strict=True)
         ]
         # Motors and air conditioning lag; a capacitor bank, which nobody switches off at night, leads.
-        bank = int(0.13 * self._peak_w)
-        lag = 0.40 + 0.08 * random.random()
+        bank = int(self._shape.bank * self._peak_w)
+        lag = self._shape.lag + 0.08 * random.random()
         reactive = [
             int(use * lag * (0.94 + 0.12 * dice) - bank)
             for use, dice in zip(load, reversed(noise), strict=True)
@@ -168,25 +180,6 @@ class SimulatedLoad:
                 _sums(apparent),
             ),
         )
-
-    def _load(self, number: int, steps: int, random: Random) -> list[float]:
-        """Return watts in each step: a base, people by working day, and heating or cooling by season."""
-        weekday = (number + 3) % 7  # day 0 was a Thursday; Monday is 0
-        presence = 1.0 if weekday < 5 else (0.45 if weekday == 5 else 0.08)
-        season = math.cos(_TAU * (number % 365.25 - 15) / 365.25)  # 1 in the middle of January
-        climate = 0.16 * abs(season) + 0.05
-        opens, closes = 6.6 + random.random() * 0.8, 17.8 + random.random() * 1.4
-        height = self._peak_w * (0.92 + 0.16 * random.random())
-        base = 0.17 * height
-        swing = height * presence * (0.62 + climate)
-        shape = [base] * steps
-        first, end = int(opens * steps / 24), int(closes * steps / 24) + 1
-        for step in range(first, end):
-            hour = self._hours[step]
-            people = min((hour - opens) / 1.6, (closes - hour) / 2.2, 1.0)
-            if people > 0:
-                shape[step] = base + swing * people * self._lunch[step]
-        return shape
 
     def _solar(self, number: int, steps: int, random: Random) -> list[int]:
         """Return watts in each step: the sun's height over the horizon, dimmed by the day's clouds."""
@@ -217,8 +210,7 @@ def _sums(powers: list[int]) -> array[int]:
 
 
 @cache
-def _shapes(steps: int) -> tuple[list[float], list[float], list[float]]:
-    """Return hour, lunch dip and the sun's way in the middle of each step; all loads share them."""
+def _courses(steps: int) -> tuple[list[float], list[float]]:
+    """Return the hour and the sun's way in the middle of each step; all loads share them."""
     hours = [(step + 0.5) * 24 / steps for step in range(steps)]
-    lunch = [1.0 - 0.14 * math.exp(-((hour - 12.6) ** 2) / 0.5) for hour in hours]
-    return hours, lunch, [math.cos(_TAU * hour / 24) for hour in hours]
+    return hours, [math.cos(_TAU * hour / 24) for hour in hours]

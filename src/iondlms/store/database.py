@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +38,13 @@ _MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "create table state (id integer primary key check (id = 1), body text not null) strict",
     ),
 )
+
+
+_TABLES: Final = (
+    "select type, name, tbl_name, sql from sqlite_schema where name not like 'sqlite_stat%' order by name"
+)
+# Where a damaged file puts octets that are no UTF-8 into an error's text, the module stumbles over them.
+_FAILURES: Final = (sqlite3.Error, UnicodeDecodeError)
 
 
 class StoreError(LocalError):
@@ -170,7 +177,7 @@ class Store:
     def _errors(self, verb: str) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except _FAILURES as error:
             raise StoreError(f"cannot {verb} {self.folder / _DATABASE}: {error}") from error
 
 
@@ -203,13 +210,14 @@ def _open_database(path: Path) -> sqlite3.Connection:
         database.execute("pragma synchronous = full")
         database.execute("pragma foreign_keys = on")
         _migrate(database)
+        _check_schema(path, database)
         # A file that may not be written says so here and not at the first record.
         database.execute("begin immediate")
         database.execute("rollback")
-    except sqlite3.DatabaseError as error:
+    except _FAILURES as error:
         if database is not None:
             database.close()
-        damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in (
+        damaged = isinstance(error, UnicodeDecodeError) or getattr(error, "sqlite_errorcode", 0) & 0xFF in (
             sqlite3.SQLITE_CORRUPT,
             sqlite3.SQLITE_NOTADB,
         )
@@ -235,6 +243,14 @@ def _check(path: Path, database: sqlite3.Connection) -> None:
     result = database.execute("pragma quick_check(1)").fetchone()[0]
     if result != "ok":
         raise StoreError(f"{path} is damaged: {result}")
+
+
+def _check_schema(path: Path, database: sqlite3.Connection) -> None:
+    """StoreError if the tables are not those of the migrations: SQLite's own check does not look at them."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as model:
+        _migrate(model)
+        if model.execute(_TABLES).fetchall() != database.execute(_TABLES).fetchall():
+            raise StoreError(f"{path} is damaged: its tables are not as they were made")
 
 
 def _migrate(database: sqlite3.Connection) -> None:

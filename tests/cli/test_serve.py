@@ -93,7 +93,7 @@ def test_all_that_is_wrong_in_a_file_is_told_at_once(tmp_path: Path) -> None:
     assert [line.split(": ")[2] for line in done.stderr.splitlines()] == [
         "meter.model",
         "meter.long",
-        "port.0.unit_id",
+        "port.ETHERNET.unit_id",
     ]
 
 
@@ -141,3 +141,14 @@ def test_the_password_may_come_from_the_environment(tmp_path: Path) -> None:
     done = run(env={"IONDLMS_PASSWORD": "x" * 33, "PATH": str(tmp_path)})
     assert done.returncode == 2
     assert "meter.password: a password has 1 to 32 octets" in done.stderr
+
+
+def test_a_folder_of_another_model_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
+    with serving("--data", str(tmp_path), "--history", "10", "--model", "ION9000"):
+        pass
+    kept = (tmp_path / "meter.sqlite").read_bytes()
+    done = run("--listen", "127.0.0.1:0", "--data", str(tmp_path))
+    assert done.returncode == 2
+    assert "what is stored is of an ION9000 and not of an ION8650" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert (tmp_path / "meter.sqlite").read_bytes() == kept

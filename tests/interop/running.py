@@ -69,6 +69,9 @@ class Target:
     host: str = "127.0.0.1"
     server_logical: int = 1
     server_physical: int = 100
+    device: str | None = None  # in place of host and port
+    baud: int = 9600
+    sign_on: bool = False
 
     def options(self) -> list[str]:
         options = {
@@ -81,7 +84,10 @@ class Target:
         }
         if self.password is not None:
             options["--password"] = self.password
-        return [word for pair in options.items() for word in pair]
+        if self.device is not None:
+            options |= {"--device": self.device, "--baud": str(self.baud)}
+        words = [word for pair in options.items() for word in pair]
+        return [*words, "--sign-on"] if self.sign_on else words
 
 
 def peers_python() -> Path:

@@ -9,6 +9,7 @@ import pytest
 
 from iondlms.errors import LocalError
 from iondlms.meter import Config, ConfigError, Meter, load
+from iondlms.meter.config import EthernetSection
 
 
 def errors(settings: list[tuple[str, Any]]) -> str:
@@ -61,16 +62,16 @@ BAD: list[tuple[str, Any, str]] = [
     ("load_profile.period", float("nan"), "load_profile.period: "),
     ("load_profile.period", float("inf"), "load_profile.period: "),
     ("billing.depth", 0, "billing.depth: "),
-    ("port.ETHERNET.unit_id", 0, "port.0.unit_id: "),
-    ("port.ETHERNET.unit_id", 10000, "port.0.unit_id: "),
-    ("port.ETHERNET.unit_id", "many", "port.0.unit_id: "),
-    ("port.ETHERNET.listen", "4059", "port.0.listen: '4059' is no listening address"),
-    ("port.ETHERNET.listen", "localhost:99999", "port.0.listen: "),
-    ("port.ETHERNET.framing", "tcp", "port.0.framing: "),
-    ("port.ETHERNET.rx_timeout", "50ms", "port.0.rx_timeout: "),
-    ("port.ETHERNET.rx_timeout", "16", "port.0.rx_timeout: "),
-    ("port.ETHERNET.inactivity", "2d", "port.0.inactivity: "),
-    ("port.ETHERNET.colour", 1, "port.0.colour: there is no such key"),
+    ("port.ETHERNET.unit_id", 0, "port.ETHERNET.unit_id: "),
+    ("port.ETHERNET.unit_id", 10000, "port.ETHERNET.unit_id: "),
+    ("port.ETHERNET.unit_id", "many", "port.ETHERNET.unit_id: "),
+    ("port.ETHERNET.listen", "4059", "port.ETHERNET.listen: '4059' is no listening address"),
+    ("port.ETHERNET.listen", "localhost:99999", "port.ETHERNET.listen: "),
+    ("port.ETHERNET.framing", "tcp", "port.ETHERNET.framing: "),
+    ("port.ETHERNET.rx_timeout", "50ms", "port.ETHERNET.rx_timeout: "),
+    ("port.ETHERNET.rx_timeout", "16", "port.ETHERNET.rx_timeout: "),
+    ("port.ETHERNET.inactivity", "2d", "port.ETHERNET.inactivity: "),
+    ("port.ETHERNET.colour", 1, "port.ETHERNET.colour: there is no such key"),
     ("port.COM9.unit_id", 1, "port.COM9.unit_id: there is no port COM9"),
     ("port.ETHERNET", 1, "port.ETHERNET: write it as port.NAME.KEY"),
     ("port", 1, "port: "),
@@ -89,7 +90,7 @@ def test_all_errors_at_once_a_line_each() -> None:
     assert sorted(line.split(":")[0] for line in text.split("\n")) == [
         "clock.zone",
         "meter.max_pdu",
-        "port.0.unit_id",
+        "port.ETHERNET.unit_id",
     ]
 
 
@@ -103,6 +104,7 @@ def test_no_error_tells_the_password() -> None:
 def test_defaults_are_those_of_the_profile() -> None:
     config = Config()
     port = config.port[0]
+    assert isinstance(port, EthernetSection)
     assert (port.address, port.framing, port.unit_id) == (("127.0.0.1", 4059), "auto", 100)
     assert (port.rx_timeout, port.inactivity) == (1.5, 120.0)
     assert (config.meter.max_pdu, config.meter.long_answers, config.password()) == (1024, "block", None)
@@ -127,7 +129,7 @@ def test_durations(text: Any, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "m", "1 m 5 s", "-1s", "1,5s", "1e3", "15M"])
 def test_what_is_no_duration(text: str) -> None:
-    assert errors([("port.ETHERNET.inactivity", text)]).startswith("port.0.inactivity: ")
+    assert errors([("port.ETHERNET.inactivity", text)]).startswith("port.ETHERNET.inactivity: ")
 
 
 def test_single_keys_go_over_the_file(tmp_path: Path) -> None:
@@ -136,11 +138,13 @@ def test_single_keys_go_over_the_file(tmp_path: Path) -> None:
         '[meter]\nmodel = "ion9000"\nlong_answers = "segment"\n[[port]]\nname = "ETHERNET"\nunit_id = 7\n'
     )
     config = load(
-        file, [("long_answers", "block"), ("port.ETHERNET.listen", "[::1]:0"), ("port.0.framing", "hdlc")]
+        file,
+        [("long_answers", "block"), ("port.ETHERNET.listen", "[::1]:0"), ("port.ETHERNET.framing", "hdlc")],
     )
     assert (config.meter.model, config.meter.long_answers) == ("ION9000", "block")
-    assert (config.port[0].unit_id, config.port[0].address) == (7, ("::1", 0))
-    assert config.port[0].framing == "hdlc"
+    port = config.port[0]
+    assert isinstance(port, EthernetSection)
+    assert (port.unit_id, port.address, port.framing) == (7, ("::1", 0), "hdlc")
 
 
 @pytest.mark.parametrize(
@@ -152,8 +156,8 @@ def test_single_keys_go_over_the_file(tmp_path: Path) -> None:
         (b"port = 5", "port: "),
         (b"port = [5]", "port"),
         (b"[port]\nunit_id = 5", "port: "),
-        (b"[[port]]\nunit_id = 0", "port.0.unit_id: "),
-        (b"[[port]]\n[[port]]\n", "port: each port is given once"),
+        (b"[[port]]\nunit_id = 0", "port.ETHERNET.unit_id: "),
+        (b"[[port]]\n[[port]]\n", "port.ETHERNET.name: each port is given once"),
         (b"[cloc]\n", "cloc: there is no such key"),
     ],
 )

@@ -33,7 +33,7 @@ from tests.conformance.cases.data_link_scripts import (
 )
 from tests.conformance.cases.wrapper import W_AARE, W_AARQ, W_GET
 
-from iondlms.hdlc.frame import build
+from iondlms.hdlc.frame import Frame, build
 from iondlms.meter import Meter, MeterEndpoint, load
 
 
@@ -407,3 +407,38 @@ def test_memory_is_bounded(octets: bytes) -> None:
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert held < 70_000
+
+
+# --- frames that somebody else has cut ------------------------------------------------------------
+
+
+def frame(octets: str) -> Frame:
+    return Frame.decode(bytes.fromhex(octets))
+
+
+@pytest.mark.parametrize("framing", ["auto", "hdlc"])
+def test_frame_by_frame_gives_the_same_answers(framing: str) -> None:
+    by_octets, by_frames = endpoint(), endpoint(framing=framing)
+    now = 1000.0
+    for octets in (SNRM, I_AARQ, I_GET_NAME, RR_0):
+        now += 0.1
+        answer = by_frames.receive_frame(frame(octets), now)
+        assert answer.hex().upper() == talk(by_octets, octets, now) != ""
+        assert by_frames.next_deadline() == pytest.approx(now + 120.0)
+
+
+def test_what_is_said_to_others_keeps_the_link_and_silence_ends_it() -> None:
+    for heard, answer in ((True, METER_RR_0), (False, DM)):
+        line = endpoint()
+        line.receive_frame(frame(SNRM), 0.0)
+        if heard:
+            line.heard(100.0)
+        assert line.receive_frame(frame(RR_0), 130.0).hex().upper() == answer
+
+
+def test_frames_find_a_meter_without_power_deaf() -> None:
+    dark = Meter(load(None, [("port.ETHERNET.unit_id", 17)]))
+    line = dark.endpoint()
+    assert line.receive_frame(frame(SNRM), 0.0) == b""
+    dark.start(START_MS, 0.0)
+    assert line.receive_frame(frame(SNRM), 0.0).hex().upper() == UA

@@ -30,6 +30,11 @@ def host(
     return MeterHost(load(None, [*fixed, *settings]), utc_ms=utc_ms, **options)
 
 
+def address(of: MeterHost) -> tuple[str, int]:
+    host, _, port = of.ports[0].url.removeprefix("tcp://").rpartition(":")
+    return host, int(port)
+
+
 class Client:
     """SAP 16 over the wrapper."""
 
@@ -39,7 +44,7 @@ class Client:
 
     @classmethod
     async def connect(cls, to: MeterHost) -> Client:
-        client = cls(*await asyncio.open_connection(*to.ports[0].address))
+        client = cls(*await asyncio.open_connection(*address(to)))
         assert await client.send(W_AARQ) == bytes.fromhex(W_AARE)[8:]
         return client
 
@@ -202,7 +207,7 @@ async def test_stop_is_graceful_with_a_client_there(tmp_path: Path) -> None:
         await running.stop()
         assert await client.reader.read() == b""
         with pytest.raises(ConnectionRefusedError):
-            await asyncio.open_connection(*running.ports[0].address)
+            await asyncio.open_connection(*address(running))
         await client.close()
         async with host(tmp_path):  # the folder is free again
             pass
@@ -241,7 +246,7 @@ async def test_a_set_clock_moves_the_next_row() -> None:
     """The timer of the host follows a clock that a client has set."""
     setting = ("password", "12345678")
     async with asyncio.timeout(10), host(None, setting) as running:
-        reader, writer = await asyncio.open_connection(*running.ports[0].address)
+        reader, writer = await asyncio.open_connection(*address(running))
         lls = "6036A1090607608574050801018A0207808B0760857405080201AC0A80083132333435363738" + AARQ[-36:]
         client = Client(reader, writer)
         assert b"\xa2\x03\x02\x01\x00" in await client.send(f"000100010001{len(lls) // 2:04X}{lls}")

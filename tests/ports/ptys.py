@@ -52,7 +52,10 @@ class Pty:
 
 
 class Wire:
-    """Two ptys and a thread that carries octets; the client's end may hear itself."""
+    """Two ptys and a thread that carries octets; the client's end may hear itself.
+
+    `change` is what becomes of the client's octets on their way.
+    """
 
     def __init__(self, *, echo: bool = False, change: Callable[[bytes], bytes] | None = None) -> None:
         self.client, self.meter = Pty(), Pty()
@@ -75,7 +78,7 @@ class Wire:
                 self.log.append((time.monotonic(), "TX" if up else "RX", octets))
                 if up and self._echo:
                     os.write(source, octets)
-                os.write(ends[source], self._change(octets) if self._change else octets)
+                os.write(ends[source], self._change(octets) if self._change and up else octets)
 
     def __enter__(self) -> Self:
         return self

@@ -45,7 +45,7 @@ def answers(octets: bytes) -> tuple[int, int]:
 SHARED = make_meter(history=0)
 
 
-def at_unit(unit: int) -> Callable[[float], Endpoint]:
+def at_unit(unit: int) -> Callable[[float], MeterEndpoint]:
     """Return what makes an endpoint with a Unit ID; all of them speak for one ION meter, to be cheap."""
     port = SHARED.config.port[0].model_copy(update={"unit_id": unit, "framing": "hdlc"})
     return lambda now: SHARED.endpoint(port, now)
@@ -64,7 +64,7 @@ def whole_meter(unit: int, seed: int) -> Meter:
 def test_three_meters_are_read_on_one_line_each_with_its_own_values() -> None:
     meters = {unit: whole_meter(unit, seed=unit) for unit in (1, 100, 9999)}
 
-    def endpoint(unit: int) -> Callable[[float], Endpoint]:
+    def endpoint(unit: int) -> Callable[[float], MeterEndpoint]:
         return lambda now: meters[unit].endpoint(now=now)
 
     bus = BusEndpoint({unit: endpoint(unit) for unit in meters}, 0.0)
@@ -108,8 +108,8 @@ def test_a_thousand_meters_cost_no_more_than_one() -> None:
 def test_meters_are_made_when_they_are_spoken_to() -> None:
     made = []
 
-    def maker(unit: int) -> Callable[[float], Endpoint]:
-        def make(now: float) -> Endpoint:
+    def maker(unit: int) -> Callable[[float], MeterEndpoint]:
+        def make(now: float) -> MeterEndpoint:
             made.append(unit)
             return at_unit(unit)(now)
 
@@ -148,10 +148,13 @@ def test_two_octet_addresses_are_converted() -> None:
 class Answers:
     """A station that answers whatever it hears."""
 
-    idle = closed = False
+    idle = False
 
-    def receive_data(self, data: bytes, now: float) -> bytes:
-        return data
+    def receive_frame(self, frame: Frame, now: float) -> bytes:
+        return frame.encode()
+
+    def heard(self, now: float) -> None:
+        pass
 
     def next_deadline(self) -> float | None:
         return None

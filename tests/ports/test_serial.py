@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from serialx import ModemPins, PinState, UnsupportedSetting
 from tests.ports import telephone
+from tests.ports.exchange import real_time
 from tests.ports.ptys import Pty, Wire
 from tests.ports.reading import URL, endpoint, expected, make_meter, read
 from tests.ports.telephone import HayesModem, Network
@@ -28,6 +29,7 @@ from tests.ports.telephone import HayesModem, Network
 from iondlms.client import Client
 from iondlms.errors import LocalError, PortError
 from iondlms.hdlc import Frame, ServerAddress
+from iondlms.meter.endpoint import MeterEndpoint
 from iondlms.ports import Endpoint
 from iondlms.ports.bus import BusEndpoint
 from iondlms.ports.dial import DialSetup, ModemTransport
@@ -394,7 +396,7 @@ async def test_a_sign_on_over_a_pty_changes_the_baud_of_both() -> None:
 async def test_two_hundred_and_forty_seven_meters_on_a_pty() -> None:
     meter = make_meter(history=0)
 
-    def at_unit(unit: int) -> Callable[[float], Endpoint]:
+    def at_unit(unit: int) -> Callable[[float], MeterEndpoint]:
         port = meter.config.port[0].model_copy(update={"unit_id": unit, "framing": "hdlc"})
         return lambda now: meter.endpoint(port, now)
 
@@ -527,30 +529,6 @@ async def test_a_baud_that_the_device_refuses_is_said(
         port._queue(b"")
         with caplog.at_level(logging.WARNING):
             await until(lambda: "no such baud" in caplog.text)
-
-
-@contextmanager
-def real_time(network: Network, ends: dict[HayesModem, Pty]) -> Iterator[None]:
-    """Run modems on devices, with the wall clock."""
-    stop = threading.Event()
-    for modem, pty in ends.items():
-        modem.say = pty.write
-
-    def run() -> None:
-        while not stop.is_set():
-            network.run(time.monotonic())
-            for modem, pty in ends.items():
-                octets = pty.read(0.005)
-                if octets:
-                    modem.computer_says(octets, time.monotonic())
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 async def test_a_meter_is_called_over_modems_on_ptys(monkeypatch: pytest.MonkeyPatch) -> None:

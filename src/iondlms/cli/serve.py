@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import signal
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from iondlms.errors import LocalError, PortError
-from iondlms.meter.config import Config, load
-from iondlms.meter.host import MeterHost
-from iondlms.meter.host import serve as run_meter
+from iondlms.meter.config import Config
+from iondlms.meter.site import Site, load_site
+from iondlms.meter.site_host import SiteHost
+from iondlms.meter.site_host import serve as run_meters
 
 __all__ = ["serve"]
+
+_LOG: Final = logging.getLogger("iondlms.serve")
+_FILES: Final = 8  # that a meter with a data folder may hold open
 
 
 @click.command()
@@ -36,16 +43,19 @@ __all__ = ["serve"]
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Any key, by its dotted path.")
 @click.option("-v", "--verbose", count=True, help="Log connections; twice: everything.")
 def serve(config: Path | None, settings: tuple[str, ...], verbose: int, **options: Any) -> None:
-    """Be a meter until SIGTERM or Ctrl-C.
+    """Be a meter, or the meters of CONFIG, until SIGTERM or Ctrl-C.
 
-    Prints `listening PORT URL` for each open port, then `ready`.
+    Prints `listening PORT URL` for each open port, then `ready`. On SIGHUP the file is read again: ports are
+    switched on and off by their `protocol`; what else has changed is told, and takes a restart.
 
     \b
     iondlms serve --history 3360 --password 12345678
     iondlms serve meter.toml --set long_answers=segment
+    iondlms serve --set port.COM1.device=/dev/ttyUSB0 --set port.COM1.baud=19200
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=_level(verbose))
-    asyncio.run(_serve(load(config, _overrides(settings, options))))
+    overrides = _overrides(settings, options)
+    asyncio.run(_serve(lambda: load_site(config, overrides)))
 
 
 def _level(verbose: int) -> int:
@@ -78,18 +88,36 @@ def _overrides(settings: tuple[str, ...], options: dict[str, Any]) -> list[tuple
     return found
 
 
-async def _serve(config: Config) -> None:
+async def _serve(load: Callable[[], Config | Site]) -> None:
     task = asyncio.current_task()
+    running: list[SiteHost] = []
+    reloads: set[asyncio.Task[None]] = set()
 
     def end() -> None:
         # Once: a second signal must not break off the writing that the first one began.
         if task is not None and not task.cancelling():
             task.cancel()
 
+    def again() -> None:
+        if running:
+            reload = asyncio.get_running_loop().create_task(_reload(running[0], load))
+            reloads.add(reload)
+            reload.add_done_callback(reloads.discard)
+
+    def ready(host: SiteHost) -> None:
+        running.append(host)
+        for port in host.ports:
+            click.echo(f"listening {port.name} {port.url}")
+        click.echo("ready")
+
+    config = load()
+    if isinstance(config, Site):
+        _allow_files(_FILES * sum(member.count for member in config.meter) + 100)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, end)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, again)
     try:
-        await run_meter(config, ready=_tell)
+        await run_meters(config, ready=ready)
     except asyncio.CancelledError:
         pass  # by one of the signals: the end that was asked for
     except PortError as error:
@@ -97,7 +125,21 @@ async def _serve(config: Config) -> None:
         raise LocalError(str(error)) from error
 
 
-def _tell(host: MeterHost) -> None:
-    for port in host.ports:
-        click.echo(f"listening {port.name} {port.url}")
-    click.echo("ready")
+async def _reload(host: SiteHost, load: Callable[[], Config | Site]) -> None:
+    try:
+        changed = await host.apply(load())
+    except LocalError as error:
+        _LOG.error("the configuration stays as it was: %s", error)
+        return
+    for key in changed:
+        _LOG.warning("%s has changed: that takes a restart", key)
+    _LOG.warning("the configuration was read again")
+
+
+def _allow_files(wanted: int) -> None:
+    """Let the process hold so many files open, as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        with suppress(OSError, ValueError):
+            limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))

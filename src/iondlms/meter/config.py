@@ -1,71 +1,47 @@
-"""The configuration of a meter: one TOML file, overridden key by key; every error names its place.
-
-Keys are written with their dotted path: `meter.long_answers`, `clock.zone`, `port.ETHERNET.unit_id`. A key
-of `[meter]` may be written without its section. Durations are seconds, or text such as "15m" or "1.5s".
-"""
+"""The configuration of a meter: one TOML file, overridden key by key; every error names its place."""
 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal, Self, TypeVar
 
 from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
     SecretStr,
     ValidationError,
+    ValidatorFunctionWrapHandler,
     field_validator,
+    model_validator,
 )
 
 from iondlms.errors import LocalError
 from iondlms.ion.factory import MODELS
+from iondlms.ion.ports import PORT_NAMES, find_port
+from iondlms.meter.document import Document, read_document
+from iondlms.meter.port_sections import MODEL, AnyPort, EthernetSection, PortSection, faults_between
+from iondlms.meter.section import ConfigError, Seconds, Section, fault, lines_of, together
 
 __all__ = [
     "ClockSection",
     "Config",
     "ConfigError",
+    "EthernetSection",
     "MeterSection",
     "PortSection",
     "RecorderSection",
     "SourceSection",
     "load",
+    "validated",
 ]
 
-_PORTS: Final = ("ETHERNET", "COM1", "COM2", "COM3", "COM4")
+_Kind = TypeVar("_Kind", bound=Section)
 MAX_PASSWORD: Final = 32  # octets, as the meter's own setup register
 
 
-class ConfigError(LocalError):
-    """The configuration is wrong; one line an error, each beginning with its key."""
-
-
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
-
-
-def _duration(value: object) -> object:
-    """Read "15m" as 900.0; what is no text is left to the field's own type."""
-    if not isinstance(value, str):
-        return value
-    match = _DURATION.fullmatch(value.strip())
-    if match is None:
-        raise ValueError(f'{value!r} is no duration; write it as "15m", "120s" or a number of seconds')
-    return float(match[1]) * _UNITS[match[2]]
-
-
-Seconds = Annotated[float, BeforeValidator(_duration)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
-class MeterSection(_Section):
+class MeterSection(Section):
     """`[meter]`: what the meter is and how it answers."""
 
     model: str = Field(default="ION8650", description="ION9000, ION8650, ION7400 or ION8800")
@@ -125,7 +101,7 @@ class MeterSection(_Section):
         return value
 
 
-class ClockSection(_Section):
+class ClockSection(Section):
     """`[clock]`: the Clock module."""
 
     zone: str = Field(default="UTC", description="IANA name; gives the TZ offset and the DST pairs")
@@ -140,45 +116,18 @@ class ClockSection(_Section):
     @field_validator("time_sync_source")
     @classmethod
     def _known_port(cls, value: str) -> str:
-        if value.upper() not in _PORTS:
-            raise ValueError(f"{value!r} is no port; there are {', '.join(_PORTS)}")
+        if value.upper() not in PORT_NAMES:
+            raise ValueError(f"{value!r} is no port; there are {', '.join(PORT_NAMES)}")
         return value.upper()
 
 
-class PortSection(_Section):
-    """`[[port]]`: one port of the meter."""
-
-    name: Literal["ETHERNET"] = "ETHERNET"
-    listen: str = Field(default="127.0.0.1:4059", description="HOST:PORT; port 0 takes a free one")
-    framing: Literal["auto", "hdlc", "wrapper"] = "auto"
-    unit_id: int = Field(default=100, ge=1, le=9999, description="the physical (lower HDLC) address")
-    rx_timeout: Seconds = Field(default=1.5, ge=0.1, le=15.0, description="silence that ends a half frame")
-    inactivity: Seconds = Field(
-        default=120.0, ge=0.1, le=86400.0, description="silence that ends the association"
-    )
-
-    @field_validator("listen")
-    @classmethod
-    def _host_and_port(cls, value: str) -> str:
-        host, _, port = value.rpartition(":")
-        if not host or not port.isdigit() or int(port) > 65535:
-            raise ValueError(f"{value!r} is no listening address; write it as 127.0.0.1:4059")
-        return value
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port to listen on."""
-        host, _, port = self.listen.rpartition(":")
-        return host.strip("[]"), int(port)
-
-
-class SourceSection(_Section):
+class SourceSection(Section):
     """`[source]`: what feeds the Power Meter."""
 
     kind: Literal["simulated"] = "simulated"
 
 
-class RecorderSection(_Section):
+class RecorderSection(Section):
     """`[load_profile]` and `[billing]`: the default recorders."""
 
     period: Seconds = Field(
@@ -194,7 +143,7 @@ class RecorderSection(_Section):
         return value
 
 
-class Config(_Section):
+class Config(Section):
     """The whole configuration."""
 
     meter: MeterSection = MeterSection()
@@ -202,15 +151,41 @@ class Config(_Section):
     source: SourceSection = SourceSection()
     load_profile: RecorderSection = RecorderSection()
     billing: RecorderSection = RecorderSection()
-    port: tuple[PortSection, ...] = (PortSection(),)
+    port: tuple[AnyPort, ...] = (EthernetSection(),)
 
-    @field_validator("port")
+    @model_validator(mode="wrap")
     @classmethod
-    def _each_port_once(cls, value: tuple[PortSection, ...]) -> tuple[PortSection, ...]:
-        names = [port.name for port in value]
-        if len(set(names)) != len(names):
-            raise ValueError("each port is given once")
+    def _of_one_model(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        token = MODEL.set(_model_of(data))
+        try:
+            return handler(data)
+        finally:
+            MODEL.reset(token)
+
+    @field_validator("clock")
+    @classmethod
+    def _source_is_a_port(cls, value: ClockSection) -> ClockSection:
+        model = MODEL.get()
+        try:
+            if model is not None:
+                find_port(model, value.time_sync_source)
+        except LocalError as error:
+            raise fault(str(error), "time_sync_source") from error
         return value
+
+    @field_validator("port", mode="wrap")
+    @classmethod
+    def _fit_together(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        if isinstance(value, list | tuple) and not value:
+            raise ValueError("a meter has one port at least")
+        faults = faults_between(value) if isinstance(value, list | tuple) else []
+        try:
+            ports = handler(value)
+        except ValidationError as error:
+            faults.insert(0, error)
+        if faults:
+            raise together(*faults)
+        return ports
 
     def password(self) -> bytes | None:
         """Return the password of SAP 1, from the key or its file; ConfigError if the file cannot be used."""
@@ -234,58 +209,23 @@ def load(path: Path | None, settings: Sequence[tuple[str, Any]] = ()) -> Config:
 
     Raises ConfigError listing all that is wrong, one line each.
     """
-    document: dict[str, Any] = {}
-    if path is not None:
-        try:
-            document = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: cannot be read: {error}") from error
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{path}: not TOML: {error}") from error
-    for key, value in settings:
-        _set(document, key, value)
+    return validated(Config, path, read_document(path, settings))
+
+
+def validated(kind: type[_Kind], path: Path | None, document: Document) -> _Kind:
+    """Return a file's configuration; ConfigError listing all that is wrong, one line each."""
     try:
-        return Config.model_validate(document)
+        return kind.model_validate(document)
     except ValidationError as error:
         where = "" if path is None else f"{path}: "
-        raise ConfigError("\n".join(where + line for line in _lines(error))) from error
+        lines = lines_of(error, document)
+        raise ConfigError("\n".join(where + line for line in lines)) from error
 
 
-def _lines(error: ValidationError) -> list[str]:
-    lines = []
-    for item in error.errors(include_url=False):
-        key = ".".join(str(part) for part in item["loc"])
-        message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            message = "there is no such key"
-        lines.append(f"{key}: {message}")
-    return lines
-
-
-def _set(document: dict[str, Any], key: str, value: Any) -> None:
-    parts = key.split(".")
-    if parts[0] not in Config.model_fields:
-        parts.insert(0, "meter")
-    if len(parts) < 2:
-        raise ConfigError(f"{key}: names a section; name a key of it, such as {key}.KEY")
-    here: Any = document
-    if parts[0] == "port":
-        here, parts = _port(document, parts, key)
-    for part in parts[:-1]:
-        here = here.setdefault(part, {})
-        if not isinstance(here, dict):
-            raise ConfigError(f"{key}: {part} is no section")
-    here[parts[-1]] = value
-
-
-def _port(document: dict[str, Any], parts: list[str], key: str) -> tuple[dict[str, Any], list[str]]:
-    """Find the port that `port.NAME.key` means, by name or by number from 0; return it and the rest."""
-    if len(parts) < 3:
-        raise ConfigError(f"{key}: write it as port.NAME.KEY, as in port.ETHERNET.unit_id")
-    ports = document.setdefault("port", [{"name": "ETHERNET"}])
-    if not isinstance(ports, list) or not all(isinstance(port, dict) for port in ports):
-        raise ConfigError("port: write each port as a section of its own, headed [[port]]")
-    for number, port in enumerate(ports):
-        if parts[1] in (str(number), port.get("name", "ETHERNET")):
-            return port, parts[2:]
-    raise ConfigError(f"{key}: there is no port {parts[1]}")
+def _model_of(data: Any) -> str | None:
+    """Return the model that a document names, None if there is none of that name."""
+    meter = data.get("meter", {}) if isinstance(data, dict) else {}
+    if isinstance(meter, MeterSection):
+        return meter.model
+    name = meter.get("model", "ION8650") if isinstance(meter, dict) else None
+    return name.upper() if isinstance(name, str) and name.upper() in MODELS else None

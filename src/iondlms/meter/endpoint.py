@@ -70,19 +70,9 @@ class MeterEndpoint:
 
     def receive_data(self, data: bytes, now: float) -> bytes:
         """Take octets and return the answer to them; nothing once `closed`."""
+        if not self._hears(now):
+            return b""
         line = self._line
-        if self.closed:
-            return b""
-        if not self._meter.powered:
-            self._abort()
-            return b""
-        if self.idle:
-            self.idle = False
-        elif now - self._heard >= self._setup.inactivity_s:
-            self._abort()
-        elif line is not None and line.half_frame and now - self._heard >= self._setup.rx_timeout_s:
-            line.flush()
-        self._heard = now
         if line is None:
             data = self._prefix + data
             framing = _framing_of(data)
@@ -97,6 +87,19 @@ class MeterEndpoint:
         answer = line.receive(data, now)
         self.closed = line.broken
         return answer
+
+    def receive_frame(self, frame: Frame, now: float) -> bytes:
+        """Take a frame of a line whose frames are cut for many stations; return the answer to it. HDLC."""
+        if not self._hears(now):
+            return b""
+        line = self._line
+        if not isinstance(line, _HdlcLine):
+            line = self._line = _HdlcLine(self._meter, self._application, self._setup)
+        return line.answer(frame, now)
+
+    def heard(self, now: float) -> None:
+        """Take that something was said on the line, to whomever: it keeps the links (62056-46 6.4.4.10.3)."""
+        self._hears(now)
 
     def next_deadline(self) -> float | None:
         """Return when the half frame or the silence has lasted too long; None once idle."""
@@ -114,6 +117,23 @@ class MeterEndpoint:
             self._abort()
             self.idle = True
         return b""
+
+    def _hears(self, now: float) -> bool:
+        """End what was silent for too long, and return whether what comes now is listened to."""
+        if self.closed:
+            return False
+        if not self._meter.powered:
+            self._abort()
+            return False
+        line = self._line
+        if self.idle:
+            self.idle = False
+        elif now - self._heard >= self._setup.inactivity_s:
+            self._abort()
+        elif line is not None and line.half_frame and now - self._heard >= self._setup.rx_timeout_s:
+            line.flush()
+        self._heard = now
+        return True
 
     def _abort(self) -> None:
         self._prefix = b""
@@ -172,10 +192,10 @@ class _HdlcLine:
     def receive(self, data: bytes, now: float) -> bytes:
         frames = self._deframer.feed(data)
         if len(frames) == 1:
-            return self._answer(frames[0], now)
-        return b"".join([self._answer(frame, now) for frame in frames])
+            return self.answer(frames[0], now)
+        return b"".join([self.answer(frame, now) for frame in frames])
 
-    def _answer(self, frame: Frame, now: float) -> bytes:
+    def answer(self, frame: Frame, now: float) -> bytes:
         reaction = self._secondary.receive(frame)
         event, client = reaction.event, reaction.client
         if event is None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from types import TracebackType
@@ -19,12 +18,11 @@ from iondlms.errors import DlmsError
 from iondlms.ion.source import Source
 from iondlms.ion.state import Pending
 from iondlms.meter.config import Config, PortSection
+from iondlms.meter.lines import make_port
 from iondlms.meter.meter import Meter
-from iondlms.ports.endpoint import Endpoint
-from iondlms.ports.tcp import TcpPort
 from iondlms.store import Store, StoreError
 
-__all__ = ["MeterHost", "serve"]
+__all__ = ["MeterHost"]
 
 _LOG: Final = logging.getLogger("iondlms.meter.host")
 _RETRY_S: Final = 5.0  # after a failed write: long enough not to fill the log, short against a period
@@ -34,6 +32,7 @@ class MeterHost:
     """One meter with its ports open, between `start` and `stop`; also an async context manager.
 
     `utc_ms` is the instant to start at, None for the host's clock; `speed` lets the meter's time run faster.
+    Without `own_ports` it opens none: others bring its octets. A `writer` may be shared by many.
     """
 
     def __init__(
@@ -43,12 +42,16 @@ class MeterHost:
         utc_ms: int | None = None,
         speed: float = 1.0,
         source: Source | None = None,
+        own_ports: bool = True,
+        writer: ThreadPoolExecutor | None = None,
     ) -> None:
-        self._utc_ms = time.time_ns() // 1_000_000 if utc_ms is None else utc_ms
-        year = datetime.fromtimestamp(self._utc_ms / 1000, UTC).year
+        self._utc_ms = utc_ms
+        year = datetime.fromtimestamp(self._present_ms() / 1000, UTC).year
         self.meter = Meter(config, start_year=year, source=source, commit=self._commit, speed=speed)
-        self.ports = [self._port(section) for section in config.port]
+        sections = [section for section in config.port if section.answers] if own_ports else []
+        self.ports = [make_port(self.meter, section) for section in sections]
         self._store: Store | None = None
+        self._shared_writer = writer
         self._writer: ThreadPoolExecutor | None = None
         self._running = False
         self._waiting: Pending | None = None  # batches that came while one is being written
@@ -66,13 +69,13 @@ class MeterHost:
         saved = None
         if folder is not None:
             self._store = Store.open(folder)
-            self._writer = ThreadPoolExecutor(1, thread_name_prefix="iondlms-store")
+            self._writer = self._shared_writer or ThreadPoolExecutor(1, thread_name_prefix="iondlms-store")
         try:
             if self._store is not None:
                 saved = self._store.load()
             for port in self.ports:
                 await port.bind()
-            self.meter.start(self._utc_ms, loop.time(), saved)
+            self.meter.start(self._present_ms(), loop.time(), saved)
             for port in self.ports:
                 await port.start()
         except BaseException:
@@ -114,17 +117,27 @@ class MeterHost:
         while self._written is not None:
             await self._written
 
-    def _port(self, section: PortSection) -> TcpPort:
-        def make_endpoint(now: float) -> Endpoint:
-            return self.meter.endpoint(section, now)
+    async def switch(self, section: PortSection) -> None:
+        """Let a port answer or be silent, as its section says now; PortError if it cannot be opened.
 
-        host, port = section.address
-        return TcpPort(section.name, host, port, make_endpoint)
+        One that goes silent takes no new connection and leaves the open one; a serial one hears nothing.
+        """
+        port = next((port for port in self.ports if port.name == section.name), None)
+        if port is not None:
+            port.enabled = section.answers
+        elif section.answers:
+            port = make_port(self.meter, section)
+            await port.bind()
+            await port.start()
+            self.ports.append(port)
+
+    def _present_ms(self) -> int:
+        return time.time_ns() // 1_000_000 if self._utc_ms is None else self._utc_ms
 
     async def _close(self) -> None:
         for port in self.ports:
             await port.stop()
-        if self._writer is not None:
+        if self._writer is not None and self._shared_writer is None:
             self._writer.shutdown()
         if self._store is not None:
             self._store.close()
@@ -153,7 +166,12 @@ class MeterHost:
             self.meter.publish(batch)
         elif not self._running and self._written is None and self._waiting is None:
             # Starting or stopping: nobody is served meanwhile, so the disk may be waited for.
-            self._store.write(batch)
+            try:
+                self._store.write(batch)
+            except StoreError:
+                # `stop` tries again: what follows it must not be kept without it.
+                self._waiting, self._failing = batch, True
+                raise
             self.meter.publish(batch)
         elif self._written is None and not self._failing:
             self._write(batch)
@@ -208,14 +226,3 @@ class MeterHost:
         waiting, self._waiting = self._waiting, None
         if waiting is not None and self._written is None:
             self._write(waiting)
-
-
-async def serve(config: Config | None = None, *, ready: Callable[[MeterHost], None] | None = None) -> None:
-    """Run a meter until the task is cancelled; `ready` is called once its ports listen.
-
-    StoreError or PortError if the folder or a port cannot be had.
-    """
-    async with MeterHost(Config() if config is None else config) as host:
-        if ready is not None:
-            ready(host)
-        await asyncio.Event().wait()

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
 from iondlms.acse import MechanismName, Policy
@@ -139,6 +140,8 @@ class Meter:
 
     def power_down(self, now: float) -> None:
         """Cut the power, or stop in good order: nothing is recorded after it, all is handed to `commit`."""
+        if not self.powered:
+            return  # stopped in the middle of an outage: it is down already
         self.ion.power_down(self._ion_now(now))
         self.advance(now)
 
@@ -162,7 +165,7 @@ class Meter:
         setup = PortSetup(
             port.name,
             port.unit_id,
-            port.framing,
+            port.link,
             port.rx_timeout,
             port.inactivity,
             settings.max_pdu,
@@ -177,7 +180,7 @@ def framework_of(config: Config, start_year: int) -> Framework:
     made = ClockSetup()
     if clock.zone != "UTC":
         with _named("clock.zone"):
-            made = setup_from_zone(clock.zone, start_year - _DST_YEARS_BACK)
+            made = _zone(clock.zone, start_year - _DST_YEARS_BACK)
     made = replace(
         made,
         time_sync_source=clock.time_sync_source,
@@ -208,6 +211,10 @@ def framework_of(config: Config, start_year: int) -> Framework:
             replace(billing_recorder, depth=config.billing.depth),
         ),
     )
+
+
+# A site of a thousand meters has few zones, and each is some 10 ms of looking.
+_zone = lru_cache(maxsize=16)(setup_from_zone)
 
 
 @contextmanager

@@ -164,15 +164,14 @@ class ClockView:
         elif ion.clock.setup.time_sync_type == "LOCAL":
             present_ms = ion.clock.local_ms(present_ms)
         present = instant_of(present_ms)
-        hundredths = present.microsecond // 10_000 if time.hundredths is None else time.hundredths
-        if hundredths > 99:
-            raise OtherReason(f"{hundredths} hundredths")
+        # Not cut to hundredths where they are not specified: who sets nothing must not hold the clock back.
+        microsecond = present.microsecond if time.hundredths is None else time.hundredths * 10_000
         fields = {
             name: getattr(present if getattr(time, name) is None else time, name)
             for name in ("year", "month", "day", "hour", "minute", "second")
         }
         try:
-            wanted = datetime(**fields, microsecond=hundredths * 10_000, tzinfo=UTC)
+            wanted = datetime(**fields, microsecond=microsecond, tzinfo=UTC)
         except ValueError as error:
             raise OtherReason(f"{time} is no date and time: {error}") from error
         wanted_ms = milliseconds_of(wanted)

@@ -8,17 +8,36 @@ stations, no station, or one without a Unit ID) goes to every meter, whose own r
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from iondlms.errors import DecodeError, LocalError
 from iondlms.hdlc import Deframer, Frame, ServerAddress
-from iondlms.ports.endpoint import Endpoint
 
-__all__ = ["BusEndpoint"]
+__all__ = ["BusEndpoint", "Station"]
 
 # How exactly a meter knows when the line was last heard, while the octets are not for it.
 _REFRESH_S: Final = 1.0
 _UNIT_IDS: Final = range(1, 10_000)
+
+
+class Station(Protocol):
+    """One meter of the line. `now` is seconds, monotonic."""
+
+    def receive_frame(self, frame: Frame, now: float) -> bytes:
+        """Take a frame with good check sequences and return the answer; never raises for what it holds."""
+
+    def heard(self, now: float) -> None:
+        """Take that something was said on the line, to whomever."""
+
+    def next_deadline(self) -> float | None:
+        """Return when `handle_timeout` wants to be called; None: there is nothing to wait for."""
+
+    def handle_timeout(self, now: float) -> bytes:
+        """Do what was due at `now`; a meter never speaks first."""
+
+    @property
+    def idle(self) -> bool:
+        """True once the inactivity time-out has passed: it has no link."""
 
 
 class BusEndpoint:
@@ -30,7 +49,7 @@ class BusEndpoint:
 
     def __init__(
         self,
-        meters: Mapping[int, Callable[[float], Endpoint]],
+        meters: Mapping[int, Callable[[float], Station]],
         now: float,
         *,
         rx_timeout_s: float = 1.5,
@@ -43,8 +62,8 @@ class BusEndpoint:
         self._rx_timeout_s = rx_timeout_s
         self._inactivity_s = inactivity_s
         self._deframer = Deframer()
-        self._made: dict[int, Endpoint] = {}
-        self._awake: dict[int, Endpoint] = {}  # those that may have a link
+        self._made: dict[int, Station] = {}
+        self._awake: dict[int, Station] = {}  # those that may have a link
         self._heard = now
         self._refreshed = now
         self.collisions = 0  # frames that more than one meter answered
@@ -97,12 +116,12 @@ class BusEndpoint:
             return
         self._refreshed = heard
         for endpoint in self._awake.values():
-            endpoint.receive_data(b"", heard)
+            endpoint.heard(heard)
 
     def _give(self, frame: Frame, now: float) -> bytes:
         octets = b""
         for unit_id in self._meant(frame.destination):
-            answer = self._endpoint(unit_id, now).receive_data(frame.encode(), now)
+            answer = self._endpoint(unit_id, now).receive_frame(frame, now)
             if answer and octets:
                 self.collisions += 1
                 return b""  # both spoke at once, and nobody can read either
@@ -118,7 +137,7 @@ class BusEndpoint:
             return list(self._meters)
         return [address.lower] if address.lower in self._meters else []
 
-    def _endpoint(self, unit_id: int, now: float) -> Endpoint:
+    def _endpoint(self, unit_id: int, now: float) -> Station:
         endpoint = self._made.get(unit_id)
         if endpoint is None:
             endpoint = self._made[unit_id] = self._meters[unit_id](now)

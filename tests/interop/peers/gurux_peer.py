@@ -1,7 +1,7 @@
 """Read a DLMS meter with gurux-dlms, as a program of its own; prints one JSON document.
 
-Needs gurux-dlms alone (GPL-2: never imported by iondlms, run as another process). The socket is the standard
-library's, as in Gurux's own examples: the library makes and takes apart the octets.
+Needs gurux-dlms (GPL-2: never imported by iondlms, run as another process) and pyserial. The socket is the
+standard library's, as in Gurux's own examples: the library makes and takes apart the octets.
 
     gurux_peer.py --host H --port P --framing hdlc|wrapper --client 16 TASK [ARGS]
 """
@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
+import serial  # type: ignore[import-untyped,import-not-found,unused-ignore]
 from gurux_dlms import (  # type: ignore[import-not-found]
     GXByteBuffer,
     GXDateTime,
@@ -42,6 +43,34 @@ class Unsupported(Exception):
     """This peer cannot do the task; the message says why."""
 
 
+class SerialSocket:
+    """pyserial as what is used of a socket."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.port = serial.Serial(arguments.device, arguments.baud, timeout=arguments.timeout)
+
+    def sendall(self, octets: bytes) -> None:
+        self.port.write(octets)
+
+    def recv(self, most: int) -> bytes:
+        octets: bytes = self.port.read(1)
+        octets += self.port.read(min(self.port.in_waiting, most - 1))
+        return octets
+
+    def close(self) -> None:
+        self.port.close()
+
+
+def _line(arguments: argparse.Namespace) -> Any:
+    if arguments.sign_on:
+        raise Unsupported("Gurux leaves the sign-on to its media, which are not used here")
+    if arguments.device is not None:
+        return SerialSocket(arguments)
+    line = socket.create_connection((arguments.host, arguments.port), arguments.timeout)
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return line
+
+
 class Session:
     """One connection and association."""
 
@@ -61,8 +90,7 @@ class Session:
         )
         if hdlc:
             self.client.serverAddressSize = 4
-        self.socket = socket.create_connection((arguments.host, arguments.port), arguments.timeout)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = _line(arguments)
 
     def __enter__(self) -> Session:
         snrm = self.client.snrmRequest()
@@ -262,6 +290,9 @@ def main() -> int:
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=4059)
+    parser.add_argument("--device", help="a serial device, in place of host and port")
+    parser.add_argument("--baud", type=int, default=9600)
+    parser.add_argument("--sign-on", action="store_true", help="IEC 62056-21 mode E on the device")
     parser.add_argument("--framing", choices=("hdlc", "wrapper"), default="hdlc")
     parser.add_argument("--client", type=int, default=16)
     parser.add_argument("--server-logical", type=int, default=1)

@@ -42,9 +42,15 @@ class Session:
         link: dict[str, Any] = {}
         if arguments.framing == "hdlc":
             link = {"hdlc": True, "server_physical": arguments.server_physical, "address_size": 4}
-        self.client = DlmsClient.tcp(
-            arguments.host,
-            arguments.port,
+        if arguments.device is not None:
+            link.pop("hdlc")
+        connect, place = DlmsClient.tcp, {"host": arguments.host, "port": arguments.port}
+        if arguments.sign_on:
+            connect, place = DlmsClient.optical, {"port": arguments.device, "max_baud": arguments.baud}
+        elif arguments.device is not None:
+            connect, place = DlmsClient.serial, {"port": arguments.device, "baudrate": arguments.baud}
+        self.client = connect(
+            **place,
             client_sap=arguments.client,
             server_logical=arguments.server_logical,
             timeout=arguments.timeout,
@@ -176,6 +182,9 @@ def main() -> int:
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=4059)
+    parser.add_argument("--device", help="a serial device, in place of host and port")
+    parser.add_argument("--baud", type=int, default=9600)
+    parser.add_argument("--sign-on", action="store_true", help="IEC 62056-21 mode E on the device")
     parser.add_argument("--framing", choices=("hdlc", "wrapper"), default="hdlc")
     parser.add_argument("--client", type=int, default=16)
     parser.add_argument("--server-logical", type=int, default=1)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, tzinfo
 from types import TracebackType
 from typing import Literal, TypeAlias, TypeVar
 
+from iondlms.client.line import open_line
 from iondlms.client.objects import ClockReading, ClockSetting, MeterObject
 from iondlms.client.operations import Name, Operations, Scales
 from iondlms.client.profile import Profile
@@ -19,7 +20,7 @@ from iondlms.errors import PortError
 from iondlms.ports import Transport
 from iondlms.ports.tcp import TcpTransport
 
-__all__ = ["Client", "Connector", "connect"]
+__all__ = ["Client", "Connector", "connect", "open_port"]
 
 _T = TypeVar("_T")
 
@@ -40,13 +41,14 @@ class Client:
     ) -> None:
         """Name the meter; nothing is sent yet.
 
-        `zone` is for meters whose times have no deviation. `connector` gives the line, TCP by default.
+        `zone` is for meters whose times have no deviation. `connector` gives the line, that of the
+        URL by default.
         """
         self.target = Target.parse(target) if isinstance(target, str) else target
         secret = password.encode() if isinstance(password, str) else password
         self._hooks = Hooks() if hooks is None else hooks
         self._operations = Operations(Session(self.target, secret, self._hooks), zone)
-        self._connector: Connector = self._tcp if connector is None else connector
+        self._connector: Connector = self._open_port if connector is None else connector
         self._transport: Transport | None = None
 
     @property
@@ -185,8 +187,15 @@ class Client:
             with suppress(PortError):
                 transport.close()
 
-    def _tcp(self) -> Transport:
-        return TcpTransport.connect(self.target.host, self.target.port, self.target.timeout_s)
+    def _open_port(self) -> Transport:
+        return open_port(self.target)
+
+
+def open_port(target: Target) -> Transport:
+    """Open the way to a meter: connect, or open the device, sign on, dial. PortError if that fails."""
+    if target.line is not None:
+        return open_line(target.line)
+    return TcpTransport.connect(target.host, target.port, target.timeout_s)
 
 
 def connect(

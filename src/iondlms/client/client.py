@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, tzinfo
 from types import TracebackType
 from typing import Literal, TypeAlias, TypeVar
 
+from iondlms.client.line import open_line_async
 from iondlms.client.objects import ClockReading, ClockSetting, MeterObject
 from iondlms.client.operations import Name, Operations, Scales
 from iondlms.client.profile import Profile
@@ -41,13 +42,14 @@ class Client:
     ) -> None:
         """Name the meter; nothing is sent yet.
 
-        `zone` is for meters whose times have no deviation. `connector` gives the line, TCP by default.
+        `zone` is for meters whose times have no deviation. `connector` gives the line, that of the
+        URL by default.
         """
         self.target = Target.parse(target) if isinstance(target, str) else target
         secret = password.encode() if isinstance(password, str) else password
         self._hooks = Hooks() if hooks is None else hooks
         self._operations = Operations(Session(self.target, secret, self._hooks), zone)
-        self._connector: AsyncConnector = self._tcp if connector is None else connector
+        self._connector: AsyncConnector = self._open_port if connector is None else connector
         self._transport: AsyncTransport | None = None
         self._lock = asyncio.Lock()
 
@@ -188,8 +190,11 @@ class Client:
             with suppress(PortError):
                 await transport.close()
 
-    async def _tcp(self) -> AsyncTransport:
-        return await AsyncTcpTransport.connect(self.target.host, self.target.port, self.target.timeout_s)
+    async def _open_port(self) -> AsyncTransport:
+        target = self.target
+        if target.line is not None:
+            return await open_line_async(target.line)
+        return await AsyncTcpTransport.connect(target.host, target.port, target.timeout_s)
 
 
 def connect(

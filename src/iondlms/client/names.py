@@ -61,6 +61,7 @@ STATUS_WORD: Final = NAMES["status"].logical_name
 ASSOCIATION: Final = NAMES["association"].logical_name
 
 _LOWER: Final = {name.lower(): found for name, found in NAMES.items()}
+_LOWER["time"] = NAMES["clock"]  # the heading of that column
 _BY_CODE: Final = {found.logical_name: name for name, found in NAMES.items()}
 _WITH_ATTRIBUTE: Final = re.compile(r"(.+):([0-9]{1,3})")
 

@@ -197,7 +197,9 @@ class Session:
         if self._connected and endpoint is not None:
             # The same line and a new link: SNRM ends whatever was before.
             return (yield from self._associate(endpoint))
-        return (yield from self._connect_as(self.framing, 1 if endpoint is None else _CONNECTS))
+        # A modem redials by itself, and a device that cannot be opened is not there.
+        once = endpoint is None or self.target.line is not None
+        return (yield from self._connect_as(self.framing, 1 if once else _CONNECTS))
 
     def _find_framing(self) -> Operation[ClientEndpoint]:
         """HDLC first, then the wrapper on a new connection: a meter decides by a connection's first octet."""

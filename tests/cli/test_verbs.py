@@ -58,7 +58,8 @@ def documents(text: str) -> list[dict[str, Any]]:
 def test_ping(url: str) -> None:
     assert "SCH8650W0100A001 answers" in ok("ping", url)
     (facts,) = documents(ok("ping", url, "-w", "-o", "json"))
-    assert (facts["framing"], facts["unit"], facts["client"], facts["max_pdu"]) == ("wrapper", 100, 16, 1024)
+    assert (facts["framing"], facts["client"], facts["max_pdu"]) == ("wrapper", 16, 1024)
+    assert facts["unit"] is None  # the wrapper carries none
     assert abs(facts["clock_apart_s"]) < 5
 
 
@@ -76,7 +77,7 @@ def test_the_load_profile_in_every_form(url: str) -> None:
     words = ("profile", url, "load", "--last", "4")
     rows = documents(ok(*words, "-o", "json"))
     names = ["time", "status", "status_words", "kWh-del-int", "kVARh-del-int", "kWh-rec-int", "kVARh-rec-int"]
-    assert [list(row) for row in rows] == [names] * 4
+    assert [list(row) for row in rows] == [[*names, "units"]] * 4
     assert [json.loads(line) for line in ok(*words, "-o", "jsonl").splitlines()] == rows
     header, *lines = csv.reader(io.StringIO(ok(*words, "-o", "csv")))
     assert header[3] == "kWh-del-int (Wh)"
@@ -101,7 +102,8 @@ def test_parts_of_a_profile(url: str) -> None:
     assert documents(part) == rows[10:21]
     chosen = ok("profile", url, "billing", "--last", "2", "--columns", "kWh-del,PF-sign-mean", "-o", "json")
     assert documents(chosen) == [
-        {key: row[key] for key in ("time", "kWh-del", "PF-sign-mean")} for row in rows[-2:]
+        {key: row[key] for key in ("time", "kWh-del", "PF-sign-mean")} | {"units": {"kWh-del": "Wh"}}
+        for row in rows[-2:]
     ]
     (raw,) = documents(ok("profile", url, "billing", "--last", "1", "--raw", "-o", "json"))
     assert raw["PF-sign-mean"] == round(rows[-1]["PF-sign-mean"] * 1000)
@@ -249,3 +251,45 @@ def test_demo_reads_what_was_recorded() -> None:
     assert "All 384 rows that were read, over HDLC and over the wrapper, are as recorded." in done.stdout
     assert "power up, power down" in done.stdout
     assert "kWh-del-int (Wh)" in done.stdout
+
+
+def test_attribute_0_is_scaled_like_the_value_itself(url: str) -> None:
+    (value,) = documents(ok("read", url, "PF-sign-mean", "-o", "json"))
+    everything = documents(ok("read", url, "PF-sign-mean:0", "-o", "json"))
+    assert [item["what"] for item in everything] == ["logical_name", "value", "scaler_unit"]
+    assert abs(everything[1]["value"]) <= 1
+    assert everything[1]["unit"] == value["unit"]
+    assert everything[0]["value"] == "1-1:13.0.0*255"
+
+
+def test_json_rows_carry_their_units(url: str) -> None:
+    (row,) = documents(ok("profile", url, "load", "--last", "1", "-o", "json"))
+    assert row["units"]["kWh-del-int"] == "Wh"
+    (row,) = documents(ok("profile", url, "load", "--last", "1", "-o", "json", "--raw"))
+    assert "units" not in row
+
+
+def test_whoever_has_read_enough_of_us_is_no_failure(url: str) -> None:
+    command = f"{sys.executable} -m iondlms profile '{url}' load -o csv | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines()[-1] == "0"
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("redirection", [">&-", "> /dev/full"])
+def test_an_output_that_cannot_be_written_is_one_line(url: str, redirection: str) -> None:
+    command = f"{sys.executable} -m iondlms ping '{url}' {redirection}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_empty_range_says_so_and_a_reversed_one_is_refused(url: str) -> None:
+    done = run("profile", url, "load", "--from", "2020-01-01", "--to", "2020-01-02", "-o", "jsonl")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "note: no rows\n")
+    done = run("profile", url, "load", "--from", "2020-01-02", "--to", "2020-01-01")
+    assert done.returncode == 2
+
+
+def test_the_wrapper_says_that_it_knows_no_unit(url: str) -> None:
+    assert "over wrapper, any unit" in ok("ping", url, "-w")

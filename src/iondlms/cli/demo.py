@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import click
 
-from iondlms.cli.output import Column, Table, moment, write
+from iondlms.cli.output import Column, Table, write
 from iondlms.cli.profile import profile_table
 from iondlms.client import ClockReading, Hooks, Profile, connect
 from iondlms.codec.datetimes import milliseconds_of
@@ -167,7 +167,7 @@ def _show(readings: Sequence[_Reading]) -> None:
     facts: list[tuple[str, list[Any]]] = [
         ("logical device", [reading.name for reading in readings]),
         ("largest PDU it takes", [f"{reading.max_pdu} octets" for reading in readings]),
-        ("clock", [moment(reading.clock.instant, utc=True) for reading in readings]),
+        ("clock", [str(reading.clock.local) for reading in readings]),
         ("its clock is apart", [f"{reading.apart_s:+.2f} s" for reading in readings]),
         ("load profile", [f"{len(reading.load)} rows" for reading in readings]),
         ("billing data", [f"{len(reading.billing)} rows" for reading in readings]),

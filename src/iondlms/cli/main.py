@@ -6,9 +6,11 @@ A verb's module is imported when the verb is used, so that `--version` and compl
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from enum import IntEnum
 from importlib.metadata import version
+from io import TextIOWrapper
 from typing import Final, NoReturn
 
 import click
@@ -18,7 +20,9 @@ from iondlms.errors import DlmsError, LocalError, PortError
 __all__ = ["ExitStatus", "main"]
 
 # Verb -> module; the command is the function of the same name in it.
-VERBS: Final = ("demo", "serve", "ping", "objects", "read", "profile", "clock", "explain")
+VERBS: Final = (
+    "demo", "serve", "ping", "objects", "read", "profile", "clock", "scan", "sniff", "explain", "conformance",
+)  # fmt: skip
 
 
 class ExitStatus(IntEnum):
@@ -57,10 +61,15 @@ def _iondlms() -> None:
 
 def status_of(error: DlmsError) -> ExitStatus:
     """Return the exit status of an error that ended a verb."""
-    from iondlms.client.errors import AssociationRefused  # here: `--version` and `serve` need no client
+    from iondlms.client.errors import (
+        AssociationRefused,
+        TransferBroken,
+    )  # here: `--version` and `serve` need no client
 
     if isinstance(error, AssociationRefused):
         return ExitStatus.NO_ASSOCIATION
+    if isinstance(error, TransferBroken) and isinstance(error.__cause__, PortError):
+        return ExitStatus.NO_CONNECTION
     if isinstance(error, PortError):
         return ExitStatus.NO_CONNECTION
     return ExitStatus.USAGE if isinstance(error, LocalError) else ExitStatus.REFUSED
@@ -68,9 +77,21 @@ def status_of(error: DlmsError) -> ExitStatus:
 
 def main() -> NoReturn:
     """Run the command line and exit."""
+    if sys.stdout is None or sys.stderr is None:  # closed by whoever started us
+        if sys.stderr is not None:
+            sys.stderr.write("iondlms: stdout is closed\n")
+        sys.exit(ExitStatus.USAGE)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a sign that the terminal lacks is no reason to fail
     try:
-        result = _iondlms.main(standalone_mode=False, prog_name="iondlms")
+        # Not click's own main, which takes a broken pipe for a failure.
+        with _iondlms.make_context("iondlms", sys.argv[1:]) as context:
+            result = _iondlms.invoke(context)
+        sys.stdout.flush()
         sys.exit(result if isinstance(result, int) else ExitStatus.OK)
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
     except click.exceptions.Abort:
         sys.exit(ExitStatus.INTERRUPTED)
     except KeyboardInterrupt:
@@ -83,6 +104,10 @@ def main() -> NoReturn:
             click.echo(f"iondlms: {line}", err=True)
         sys.exit(status_of(error))
     except BrokenPipeError:
-        # `iondlms ... | head`: whoever read us has had enough.
-        sys.stderr.close()
+        # `iondlms ... | head`: whoever read us has had enough, and what is still buffered has no reader.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(ExitStatus.OK)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        click.echo(f"iondlms: the output cannot be written: {error.strerror}", err=True)
+        sys.exit(ExitStatus.USAGE)

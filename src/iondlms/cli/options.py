@@ -15,12 +15,14 @@ from typing import Any, Final, TypeVar
 import click
 
 from iondlms.cli.output import FORMS
+from iondlms.cli.stopping import stopped_politely
 from iondlms.cli.tracing import Trace
 from iondlms.client import Hooks, Target
 from iondlms.client.blocking import Client, connect
+from iondlms.client.url import seconds_of
 from iondlms.errors import LocalError
 
-__all__ = ["Asker", "instant_of", "meter_options", "output_option"]
+__all__ = ["Asker", "instant_of", "meter_options", "output_option", "password_of"]
 
 _C = TypeVar("_C", bound=Callable[..., Any])
 
@@ -46,7 +48,7 @@ _OPTIONS: Final = (
     click.option(
         "--password-file", type=click.Path(path_type=Path), help="Its first line; or IONDLMS_PASSWORD."
     ),
-    click.option("--timeout", metavar="S", type=float, help="Seconds of silence before asking again; 5."),
+    click.option("--timeout", metavar="T", help="Silence before asking again: 500ms, 5s (default), 1m."),
     click.option("--retries", type=int, help="How often to ask again; default 3."),
     click.option("-t", "--trace", is_flag=True, help="Show the octets on stderr."),
     click.option("--trace-explain", is_flag=True, help="Show them explained."),
@@ -74,7 +76,7 @@ class Asker:
             password = _asked_for()
         hooks = Hooks(on_octets=self.trace.octets) if self.trace.active else Hooks()
         try:
-            with connect(target, password=password, hooks=hooks) as client:
+            with stopped_politely(), connect(target, password=password, hooks=hooks) as client:
                 yield client
         finally:
             self.trace.close()
@@ -105,10 +107,11 @@ def _asker(url: str, **options: Any) -> Asker:
         "client": options["client"],
         "unit": options["unit"],
         "authentication": options["auth"],
-        "timeout_s": options["timeout"],
         "retries": options["retries"],
         "framing": "wrapper" if options["wrapper"] else None,
     }
+    if options["timeout"] is not None:
+        changes["timeout_s"] = seconds_of("--timeout", options["timeout"])
     target = replace(target, **{name: value for name, value in changes.items() if value is not None})
     trace = Trace(
         shown=options["trace"],
@@ -116,16 +119,22 @@ def _asker(url: str, **options: Any) -> Asker:
         path=options["trace_file"],
         secrets=options["trace_secrets"],
     )
+    if options["trace_secrets"] and not trace.active:
+        raise LocalError("--trace-secrets goes with --trace, --trace-explain or --trace-file")
     chosen = options["client"] is not None or "client=" in url
-    return Asker(target, _password(options["password"], options["password_file"]), trace, chosen)
+    return Asker(target, password_of(options["password"], options["password_file"]), trace, chosen)
 
 
-def _password(typed: str | None, path: Path | None) -> str | None:
+def password_of(typed: str | None, path: Path | None) -> str | None:
+    """Return the password: of a file, of the command line, of the environment; None where there is none."""
     if path is not None:
         try:
-            return path.read_text(encoding="utf-8").split("\n", 1)[0].rstrip("\r")
+            password = path.read_text(encoding="utf-8").split("\n", 1)[0].rstrip("\r")
         except (OSError, UnicodeDecodeError) as error:
             raise LocalError(f"--password-file {path}: cannot be read: {error}") from error
+        if not password:
+            raise LocalError(f"--password-file {path}: its first line is empty")
+        return password
     if typed is not None:
         click.echo("W! the password is in the process list; --password-file keeps it out", err=True)
         return typed

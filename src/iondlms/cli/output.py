@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,7 +17,7 @@ __all__ = ["FORMS", "Column", "Form", "Table", "in_json", "moment", "write"]
 Form = Literal["table", "csv", "json", "jsonl"]
 FORMS: Final = ("table", "csv", "json", "jsonl")
 
-_WIDE: Final = 400  # columns of a table that no terminal cuts
+_MOST_DRAWN: Final = 2000  # rows of a table with lines
 
 
 class Column(NamedTuple):
@@ -74,7 +75,10 @@ def _in_text(value: Any) -> str:
 
 
 def write(table: Table, form: Form, stream: TextIO | None = None) -> None:
-    """Write a table to stdout, or to a stream."""
+    """Write a table to stdout, or to a stream.
+
+    In JSON a row is an object; where columns have units it has one more member, `units`, by column.
+    """
     stream = sys.stdout if stream is None else stream
     if form == "csv":
         writer = csv.writer(stream, lineterminator="\n")
@@ -83,8 +87,7 @@ def write(table: Table, form: Form, stream: TextIO | None = None) -> None:
     elif form == "table":
         _write_table(table, stream)
     else:
-        names = [column.name for column in table.columns]
-        lines = (json.dumps(dict(zip(names, map(in_json, row), strict=True))) for row in table.rows)
+        lines = _in_lines(table)
         if form == "jsonl":
             stream.writelines(line + "\n" for line in lines)
         else:
@@ -92,23 +95,62 @@ def write(table: Table, form: Form, stream: TextIO | None = None) -> None:
             stream.write(f"[{body}]\n")
 
 
+def _in_lines(table: Table) -> Iterator[str]:
+    names = [column.name for column in table.columns]
+    units = {column.name: column.unit for column in table.columns if column.unit}
+    for row in table.rows:
+        document = dict(zip(names, map(in_json, row), strict=True))
+        yield json.dumps(document | {"units": units} if units else document)
+
+
 def _write_table(table: Table, stream: TextIO) -> None:
+    headings = [column.heading for column in table.columns]
+    rows = [list(row) for row in table.rows]
+    texts = [[_in_text(value) for value in row] for row in rows]
+    widths = [max(map(len, cells)) for cells in zip(headings, *texts, strict=True)]
+    width = sum(widths) + 3 * len(widths)
+    if stream.isatty() and width > shutil.get_terminal_size().columns:
+        _write_records(table.title, headings, texts, stream)
+    elif len(rows) > _MOST_DRAWN:
+        # rich takes half a millisecond a row: a year of load profile would take a minute to draw.
+        _write_plain(headings, texts, widths, stream)
+    else:
+        _draw(table.title, headings, rows, texts, stream, width)
+
+
+def _write_records(title: str, headings: list[str], texts: list[list[str]], stream: TextIO) -> None:
+    """Write a line a value and a block a row: on a narrow terminal no figure may be cut."""
+    wide = max(map(len, headings))
+    if title:
+        stream.write(f"{title}\n\n")
+    for text in texts:
+        stream.writelines(
+            f"{heading:<{wide}}  {value}\n" for heading, value in zip(headings, text, strict=True)
+        )
+        stream.write("\n")
+
+
+def _write_plain(headings: list[str], texts: list[list[str]], widths: list[int], stream: TextIO) -> None:
+    for text in (headings, *texts):
+        cells = [value.ljust(width) for value, width in zip(text, widths, strict=True)]
+        stream.write("  ".join(cells).rstrip() + "\n")
+
+
+def _draw(
+    title: str, headings: list[str], rows: list[list[Any]], texts: list[list[str]], stream: TextIO, width: int
+) -> None:
     # Imported here: it takes longer than the rest of a verb, and only tables need it.
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    shown = RichTable(box=SIMPLE_HEAD, title=table.title or None, title_justify="left", pad_edge=False)
-    rows = [list(row) for row in table.rows]
-    for index, column in enumerate(table.columns):
-        numbers = any(isinstance(row[index], (int, Decimal)) for row in rows)
-        shown.add_column(Text(column.heading), justify="right" if numbers else "left", no_wrap=True)
-    for row in rows:
+    shown = RichTable(box=SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    for index, heading in enumerate(headings):
+        cells = [row[index] for row in rows if row[index] is not None]
+        numbers = all(isinstance(cell, (int, Decimal)) for cell in cells)
+        shown.add_column(Text(heading), justify="right" if numbers else "left", no_wrap=True)
+    for text in texts:
         # Text and not str: rich would read [brackets] as markup.
-        shown.add_row(*(Text(_in_text(value)) for value in row))
-    console = Console(file=stream, width=None if stream.isatty() else _WIDE)
-    if stream.isatty():
-        for column_shown in shown.columns:
-            column_shown.no_wrap = False
-    console.print(shown)
+        shown.add_row(*map(Text, text))
+    Console(file=stream, width=None if stream.isatty() else width + len(headings)).print(shown)

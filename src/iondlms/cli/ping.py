@@ -38,9 +38,9 @@ def ping(asker: Asker, form: Form) -> None:
     services = ", ".join((flag.name or "").lower().replace("_", "-") for flag in conformance)
     facts = {
         "name": name,
-        "address": f"{target.host}:{target.port}",
+        "address": target.place,
         "framing": framing,
-        "unit": target.unit,
+        "unit": None if framing == "wrapper" else target.unit,
         "client": target.client,
         "services": services,
         "max_pdu": max_pdu,
@@ -50,11 +50,12 @@ def ping(asker: Asker, form: Form) -> None:
         "get_ms": round((answered - opened) * 1000, 1),
     }
     if form == "table":
-        offset = (
-            "" if apart is None else f", its clock {abs(apart):.1f} s {'ahead' if apart >= 0 else 'behind'}"
-        )
+        side = "ahead" if apart is not None and apart >= 0 else "behind"
+        offset = "" if apart is None else f", its clock {abs(apart):.1f} s {side}"
+        # The wrapper carries no Unit ID, so whichever was asked for, this one answered.
+        unit = "any unit" if framing == "wrapper" else f"unit {target.unit}"
         click.echo(
-            f"{name} answers at {facts['address']} over {framing}, unit {target.unit},"
+            f"{name} answers at {facts['address']} over {framing}, {unit},"
             f" client {target.client}: open {facts['open_ms']} ms, get {facts['get_ms']} ms{offset}"
         )
     else:

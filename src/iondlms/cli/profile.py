@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +14,7 @@ from iondlms.cli.options import Asker, instant_of, meter_options, output_option
 from iondlms.cli.output import Column, Form, Table, moment, write
 from iondlms.cli.progress import progress
 from iondlms.client import Profile, ProfileRow, StatusWord, TransferBroken
-from iondlms.errors import LocalError
+from iondlms.errors import AccessError, LocalError
 
 __all__ = ["profile", "profile_table", "status_words"]
 
@@ -57,16 +57,30 @@ def profile(
     first = None if start is None else instant_of(start, "--from")
     final = None if end is None else instant_of(end, "--to")
     numbers = None if entries is None else _numbers(entries)
+    _check_order(first, final)
     with asker.meter() as meter, progress(quiet) as report:
         try:
             found = meter.profile(name, first, final, numbers, chosen, last=last, progress=report)
         except TransferBroken as error:
             if error.profile is not None and error.profile.rows:
                 write(profile_table(error.profile, raw=raw, utc=utc), form)
+                click.echo(f"note: the {len(error.profile.rows)} rows that came are shown", err=True)
             raise
+        except AccessError as error:
+            hint = "`iondlms objects URL` lists the profiles it has"
+            raise type(error)(f"{name}: the meter refuses it: {error}; {hint}") from error
+    if not found.rows:
+        click.echo("note: no rows", err=True)
     for note in found.notes:
         click.echo(f"note: {note}", err=True)
     write(profile_table(found, raw=raw, utc=utc), form)
+
+
+def _check_order(first: datetime | None, final: datetime | None) -> None:
+    if first is None or final is None or (first.tzinfo is None) != (final.tzinfo is None):
+        return
+    if final < first:
+        raise LocalError(f"--to {moment(final)} is before --from {moment(first)}")
 
 
 def _numbers(text: str) -> tuple[int, int]:

@@ -11,17 +11,25 @@ from iondlms.cli.options import Asker, meter_options, output_option
 from iondlms.cli.output import Column, Form, Table, moment, write
 from iondlms.client import name_of, resolve
 from iondlms.client.blocking import Client
-from iondlms.client.names import CLOCK_CLASS, REGISTER_CLASS, NamedObject
+from iondlms.client.names import PROFILE_CLASS, REGISTER_CLASS, NamedObject
 from iondlms.client.profile import unit_name
-from iondlms.codec.axdr import Data, Tag
+from iondlms.codec.axdr import BitString, Data, Tag
 from iondlms.codec.datetimes import DateTime
-from iondlms.errors import AccessError, DlmsError
+from iondlms.codec.obis import ObisCode
+from iondlms.cosem import AssociationLn, Clock, DataObject, Interface, ProfileGeneric, Register, SapAssignment
+from iondlms.errors import AccessError, DecodeError, LocalError
 
 __all__ = ["read"]
 
-_COLUMNS: Final = [Column(name) for name in ("name", "logical name", "attribute", "value", "unit")]
+_COLUMNS: Final = [Column(name) for name in ("name", "logical name", "attribute", "what", "value", "unit")]
+LOGICAL_NAME: Final = 1
 VALUE: Final = 2  # the attribute of most classes that holds their value
 SCALER_UNIT: Final = 3
+BUFFER: Final = 2
+_CLASSES: Final[dict[int, type[Interface]]] = {
+    each.class_id: each
+    for each in (DataObject, Register, ProfileGeneric, Clock, AssociationLn, SapAssignment)
+}
 
 
 @click.command()
@@ -55,28 +63,52 @@ def read(asker: Asker, names: tuple[str, ...], form: Form, raw: bool, utc: bool)
 
 def _read(meter: Client, item: NamedObject, *, raw: bool, utc: bool) -> list[list[Any]]:
     code = item.logical_name
-    heading = [name_of(code), str(code)]
-    if item.attribute == 0:
-        found = meter.get_all(code, item.class_id)
-        return [[*heading, number, _shown(data, utc), ""] for number, data in sorted(found.items())]
+    class_id = item.class_id if item.class_id is not None else _class_of(meter, item)
     attribute = VALUE if item.attribute is None else item.attribute
-    data = meter.get(code, attribute, item.class_id)
-    value, unit = _shown(data, utc), ""
-    if attribute == VALUE and item.class_id == CLOCK_CLASS:
-        value = moment(meter.clock().instant, utc=utc) if utc else value
-    elif attribute == VALUE and isinstance(data.value, int) and item.class_id in (REGISTER_CLASS, None):
-        value, unit = _scaled(meter, item, data, raw=raw)
-    return [[*heading, attribute, value, unit]]
+    if class_id == PROFILE_CLASS and attribute in (0, BUFFER):
+        raise LocalError(
+            f"{code} is a profile: `iondlms profile URL {code}` reads its rows, :3 to :8 the rest"
+        )
+    if attribute == 0:
+        found = meter.get_all(code, class_id)
+    else:
+        found = {attribute: meter.get(code, attribute, class_id)}
+    rows = []
+    for number, data in sorted(found.items()):
+        value, unit = _shown(data, utc), ""
+        if number == LOGICAL_NAME and data is not None and data.value == code.octets:
+            value = str(code)
+        elif (
+            number == VALUE
+            and class_id == REGISTER_CLASS
+            and data is not None
+            and isinstance(data.value, int)
+        ):
+            scale = found.get(SCALER_UNIT) or meter.get(code, SCALER_UNIT, class_id)
+            value, unit = (data.value, "") if raw else _scaled(data, scale)
+        rows.append([name_of(code), str(code), number, _what(class_id, number), value, unit])
+    return rows
 
 
-def _scaled(meter: Client, item: NamedObject, data: Data, *, raw: bool) -> tuple[Any, str]:
+def _class_of(meter: Client, item: NamedObject) -> int | None:
+    """Return the class that the object list gives a logical name, None where it is not listed."""
+    return next((each.class_id for each in meter.objects() if each.logical_name == item.logical_name), None)
+
+
+def _what(class_id: int | None, attribute: int) -> str:
+    """Return the standard's name of an attribute, empty for a class that is not known here."""
+    known = _CLASSES.get(class_id or 0)
+    if known is None or attribute not in known.attributes:
+        return ""
+    return known.attributes[attribute].name.removesuffix("_data")
+
+
+def _scaled(data: Data, scale: Data) -> tuple[Any, str]:
     try:
-        scaler, unit = meter.get(item.logical_name, SCALER_UNIT, item.class_id).items()
-    except (DlmsError, ValueError):
-        return data.value, ""  # no register: its value stands for itself
-    if raw:
-        return data.integer(), ""
-    return Decimal(data.integer()).scaleb(scaler.integer()), unit_name(unit.integer())
+        scaler, unit = scale.items()
+        return Decimal(data.integer()).scaleb(scaler.integer()), unit_name(unit.integer())
+    except (DecodeError, ValueError):
+        return data.value, ""  # it is no scaler_unit: the number stands for itself
 
 
 def _shown(data: Data | None, utc: bool) -> Any:
@@ -87,6 +119,9 @@ def _shown(data: Data | None, utc: bool) -> Any:
         return [_shown(item, utc) for item in data.items()]
     if isinstance(data.value, bytes):
         return _octets(data.value, data.tag, utc)
+    if isinstance(data.value, BitString):
+        length, octets = data.value
+        return "".join(f"{octet:08b}" for octet in octets)[:length]
     if isinstance(data.value, (bool, int, str)):
         return data.value
     return str(data).partition(" ")[2]
@@ -95,7 +130,12 @@ def _shown(data: Data | None, utc: bool) -> Any:
 def _octets(octets: bytes, tag: Tag, utc: bool) -> str:
     if len(octets) == 12 and tag in (Tag.OCTET_STRING, Tag.DATE_TIME) and octets[0] in (0x07, 0x08):
         time = DateTime(octets)
-        return str(time.utc(0)) if utc and time.deviation is not None else str(time)
+        try:
+            return moment(time.utc(), utc=True) or str(time) if utc else str(time)
+        except DecodeError:
+            return str(time)  # a rule and not an instant, or a time without a zone
     if octets and all(0x20 <= octet < 0x7F for octet in octets):
         return octets.decode("ascii")
+    if len(octets) == 6:  # in these meters a logical name and nothing else
+        return str(ObisCode(octets))
     return octets.hex(" ").upper()

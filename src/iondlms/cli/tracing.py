@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import click
 
@@ -15,6 +15,8 @@ from iondlms.errors import LocalError
 from iondlms.trace import Explainer, Node, TraceWriter, render
 
 __all__ = ["Trace"]
+
+_SUFFIXES: Final = frozenset((".txt", ".jsonl"))
 
 
 @dataclass(slots=True)
@@ -52,6 +54,8 @@ class Trace:
         if self.explained:
             self._explainer = Explainer(secrets=self.secrets)
         if self.path is not None:
+            if self.path.suffix.lower() not in _SUFFIXES:
+                raise LocalError(f"--trace-file {self.path}: name it .txt or .jsonl, which decides the form")
             try:
                 writer = TraceWriter(self.path, secrets=self.secrets)
             except OSError as error:

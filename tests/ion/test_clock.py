@@ -112,6 +112,24 @@ def test_no_such_zone_or_year(zone: str, year: int) -> None:
         setup_from_zone(zone, year)
 
 
+# They kept, or went to, the higher of their two offsets, and change no more.
+@pytest.mark.parametrize(
+    "zone",
+    [
+        *("Asia/Amman", "Asia/Damascus", "America/Chihuahua", "America/Asuncion", "America/Coyhaique"),
+        *("Asia/Almaty", "America/Mexico_City"),  # the same, with the lower one
+    ],
+)
+def test_a_zone_that_has_stopped_changing_shows_the_offset_it_stays_on(zone: str) -> None:
+    clock = Clock(setup_from_zone(zone, 2021))
+    for year in range(2021, 2040):
+        for month in (1, 7):
+            instant = datetime(year, month, 15, tzinfo=UTC)
+            delta = instant.astimezone(ZoneInfo(zone)).utcoffset()
+            assert delta is not None
+            assert clock.offset_min(utc(year, month, 15)) == delta.total_seconds() / 60, instant
+
+
 @given(base=st.integers(0, 4 * 10**12), now=st.floats(0, 10**9), due=st.integers(0, 10**10))
 def test_at_the_deadline_of_an_instant_the_clock_shows_it(base: int, now: float, due: int) -> None:
     clock = Clock()

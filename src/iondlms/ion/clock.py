@@ -158,8 +158,8 @@ def setup_from_zone(
     """Return the Clock settings of an IANA zone, its DST pairs from `first_year` on, 20 at most.
 
     The smaller offset of the zone is taken as standard time, so Dublin and Casablanca, which the zone
-    rules describe as "negative DST", look like all others. LocalError for an unknown zone, and for one
-    that has more than two offsets in the years asked.
+    rules describe as "negative DST", look like all others; where a zone changes no more, it is the one it
+    stays on. LocalError for an unknown zone, and for one that has more than two offsets in the years asked.
     """
     try:
         info = ZoneInfo(zone)
@@ -171,18 +171,21 @@ def setup_from_zone(
     offsets = {offset for _, offset in changes}
     if len(offsets) > 2:
         raise LocalError(f"{zone} changes its standard time after {first_year}; give the DST pairs by hand")
-    standard = min(offsets)
+    # No change in the last year looked at: the zone has settled (Amman on its summer time, in 2022), and
+    # what it left, be it the smaller offset, is what the pairs tell of.
+    settled = changes[-1][0] < _year_begin_s(first_year + MAX_DST_PAIRS) * 1000
+    standard = changes[-1][1] if settled else min(offsets)
     pairs: list[tuple[int, int]] = []
     start: int | None = None
     for instant, offset in changes:
-        if offset > standard:
+        if offset != standard:
             start = instant
         elif start is not None:
             pairs.append((start, instant))
             start = None
     return ClockSetup(
         tz_offset_min=standard,
-        dst_offset_min=max(offsets) - standard,
+        dst_offset_min=sum(offset - standard for offset in offsets),  # there are two at most
         dst_pairs=tuple(pairs[:MAX_DST_PAIRS]),
         time_sync_source=time_sync_source,
         time_sync_type=time_sync_type,
@@ -201,10 +204,7 @@ def _offset_changes(info: ZoneInfo, first_year: int) -> list[tuple[int, int]]:
         return 0 if delta is None else int(delta.total_seconds()) // 60
 
     # One year above the pairs, for a last pair that ends in the year after it began.
-    begin, end = (
-        int((datetime(year, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds())
-        for year in (first_year, first_year + MAX_DST_PAIRS + 1)
-    )
+    begin, end = _year_begin_s(first_year), _year_begin_s(first_year + MAX_DST_PAIRS + 1)
     changes = [(begin * 1000, offset(begin))]
     # Four days: shorter than any DST period on record, and 2,000 looks in all.
     for low in range(begin, end, 4 * 86_400):
@@ -216,3 +216,7 @@ def _offset_changes(info: ZoneInfo, first_year: int) -> list[tuple[int, int]]:
                 left, right = (middle, right) if offset(middle) == offset(low) else (left, middle)
             changes.append((right * 1000, offset(right)))
     return changes
+
+
+def _year_begin_s(year: int) -> int:
+    return int((datetime(year, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds())

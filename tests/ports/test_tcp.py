@@ -8,12 +8,11 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from tests.conformance.bench import AARQ, START_MS, get_request
-from tests.conformance.cases.data_link_scripts import DISC, DM, SNRM, UA
-from tests.conformance.cases.wrapper import W_AARE, W_AARQ, W_GET
+from tests.meter.bench import AARQ, START_MS, get_request
+from tests.meter.octets import DISC, DM, SNRM, UA, W_AARE, W_AARQ, W_GET
 
 from iondlms.errors import PortError
 from iondlms.meter import Meter, load
@@ -378,3 +377,24 @@ async def test_transports_name_an_address_that_does_not_answer() -> None:
 
 def test_the_longest_requests_fit_what_is_taken_at_once() -> None:
     assert len(AARQ) // 2 < 2048
+
+
+class DeadPeer:
+    """A socket whose keep-alive has found the peer dead."""
+
+    def settimeout(self, _seconds: float | None) -> None:
+        pass
+
+    def recv(self, _count: int) -> bytes:
+        raise TimeoutError(110, "Connection timed out")
+
+
+async def test_a_peer_that_keep_alive_finds_dead_is_an_error_and_not_silence() -> None:
+    blocking = TcpTransport(cast("socket.socket", DeadPeer()))
+    with pytest.raises(PortError):
+        blocking.receive(None)
+    reader = asyncio.StreamReader()
+    reader.set_exception(TimeoutError(110, "Connection timed out"))
+    transport = AsyncTcpTransport(reader, cast("asyncio.StreamWriter", None))
+    with pytest.raises(PortError):
+        await transport.receive(transport.now() + 60)

@@ -57,6 +57,7 @@ class Transfer:
         "_destination",
         "_left",
         "_more",
+        "_offset",
         "_parts",
         "_source",
         "_unacknowledged",
@@ -71,7 +72,8 @@ class Transfer:
         self.send_size = send_size  # octets of information in a frame
         self.send_number = 0  # V(S)
         self.receive_number = 0  # V(R)
-        self._left = b""  # of the LSDU and its LLC: what was not sent yet
+        self._left = b""  # the LSDU going out and its LLC
+        self._offset = 0  # of it: what was sent. Cutting the rest off each time would copy it each time
         self._unacknowledged = b""  # information of the I frame that is
         self._more = False  # its S bit
         self._parts = b""  # segments received so far
@@ -80,7 +82,7 @@ class Transfer:
 
     def give(self, information: bytes) -> None:
         """Take an LSDU with its LLC, to be sent by `next_frame`; what was left of another is dropped."""
-        self._left = information
+        self._left, self._offset = information, 0
 
     @property
     def idle(self) -> bool:
@@ -90,7 +92,7 @@ class Transfer:
     @property
     def unsent(self) -> bool:
         """Whether something is left to send."""
-        return bool(self._left)
+        return self._offset < len(self._left)
 
     def check(self, receive_number: int) -> Acknowledgement:
         """Return what a received N(R) says, changing nothing."""
@@ -106,11 +108,13 @@ class Transfer:
 
     def next_frame(self) -> bytes:
         """Return the next I frame, empty if there is none. The one before must be acknowledged."""
-        if not self._left:
+        if not self.unsent:
             return b""
-        self._unacknowledged = self._left[: self.send_size]
-        self._left = self._left[self.send_size :]
-        self._more = bool(self._left)
+        self._unacknowledged = self._left[self._offset : self._offset + self.send_size]
+        self._offset += self.send_size
+        self._more = self.unsent
+        if not self._more:
+            self._left, self._offset = b"", 0
         self.send_number = self.send_number + 1 & 7
         return self.repeat()
 

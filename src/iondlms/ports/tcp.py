@@ -259,9 +259,10 @@ class TcpTransport:
             # A timeout of 0 would mean "do not block" and raise another error.
             self._socket.settimeout(None if deadline is None else max(deadline - time.monotonic(), 0.0001))
             octets = self._socket.recv(_CHUNK)
-        except TimeoutError:
-            return b""
         except OSError as error:
+            # Keep-alive that finds the peer dead is a TimeoutError too, but one with a number.
+            if isinstance(error, TimeoutError) and error.errno is None:
+                return b""
             raise PortError(f"the connection broke: {_reason(error)}") from error
         if not octets:
             raise PortError("the meter closed the connection")
@@ -306,11 +307,12 @@ class AsyncTcpTransport:
     async def receive(self, deadline: float | None) -> bytes:
         """Return what has come, b"" at the deadline; PortError if the peer has closed."""
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(deadline) as limit:
                 octets = await self._reader.read(_CHUNK)
-        except TimeoutError:
-            return b""
         except OSError as error:
+            # Keep-alive that finds the peer dead is a TimeoutError too, and no reason to ask again.
+            if isinstance(error, TimeoutError) and limit.expired():
+                return b""
             raise PortError(f"the connection broke: {_reason(error)}") from error
         if not octets:
             raise PortError("the meter closed the connection")

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from random import Random
 from typing import Final
 
-from tests.conformance.bench import AARQ, AARQ_LLS, COMMAND_LLC, SERVER, get_request
-from tests.conformance.cases.selective_access import WHOLE_RANGE
+from tests.meter.bench import AARQ, AARQ_LLS, COMMAND_LLC, SERVER, get_request
+from tests.meter.octets import WHOLE_RANGE
 
 from iondlms.hdlc import Deframer, Kind
 from iondlms.hdlc.frame import MAX_LENGTH, Control, fcs16

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from tests.conformance.bench import (
+from tests.fuzz.attacker import PROFILES, Attacker
+from tests.meter.bench import (
     PASSWORD,
     RESPONSE_LLC,
     SERVER,
@@ -17,7 +18,6 @@ from tests.conformance.bench import (
     decoded,
     require,
 )
-from tests.fuzz.attacker import PROFILES, Attacker
 
 from iondlms.acse import decode_acse_apdu
 from iondlms.codec.datetimes import EPOCH, instant_of

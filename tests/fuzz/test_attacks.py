@@ -11,9 +11,9 @@ import tracemalloc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.conformance.bench import START_MS, Bench
 from tests.fuzz.attacker import Attacker
 from tests.fuzz.referee import Match
+from tests.meter.bench import START_MS, Bench
 
 _LONG = settings().max_examples > 100  # the profile of `make fuzz`
 _SEEDS = st.integers(0, (1 << 32) - 1)

@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from tests.conformance.bench import START_MS, Bench
+from tests.meter.bench import START_MS, Bench
 
 from iondlms.errors import LocalError
 from iondlms.hdlc import Deframer

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.conformance.bench import (
+from tests.meter.bench import (
     AARQ,
     AARQ_LLS,
     GET_NAME,
@@ -21,7 +21,7 @@ from tests.conformance.bench import (
     Transport,
     get_request,
 )
-from tests.conformance.cases.data_link_scripts import (
+from tests.meter.octets import (
     DM,
     I_AARQ,
     I_GET_NAME,
@@ -29,9 +29,11 @@ from tests.conformance.cases.data_link_scripts import (
     RR_0,
     SNRM,
     UA,
+    W_AARE,
+    W_AARQ,
+    W_GET,
     client,
 )
-from tests.conformance.cases.wrapper import W_AARE, W_AARQ, W_GET
 
 from iondlms.hdlc.frame import Frame, build
 from iondlms.meter import Meter, MeterEndpoint, load

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conformance.bench import AARQ, START_MS, get_request
-from tests.conformance.cases.wrapper import W_AARE, W_AARQ
+from tests.meter.bench import AARQ, START_MS, get_request
+from tests.meter.octets import W_AARE, W_AARQ
 
 from iondlms.errors import PortError
 from iondlms.ion.state import Pending

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conformance.bench import BILLING, CLOCK, LOAD_PROFILE, SET_TIME, START_MS, Bench, Transport
+from tests.meter.bench import BILLING, CLOCK, LOAD_PROFILE, SET_TIME, START_MS, Bench, Transport
 
 from iondlms.ion.state import Pending
 from iondlms.meter import Meter, load

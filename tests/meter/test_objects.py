@@ -8,8 +8,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from tests.conformance.bench import BILLING, CLOCK, LOAD_PROFILE, Bench, decoded
-from tests.conformance.cases.selective_access import between, by_range
+from tests.meter.bench import BILLING, CLOCK, LOAD_PROFILE, Bench, decoded
+from tests.meter.octets import between, by_range
 
 from iondlms.codec.axdr import Tag
 from iondlms.codec.datetimes import DateTime

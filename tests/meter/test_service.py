@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from tests.conformance.bench import (
+from tests.meter.bench import (
     AARQ,
     AARQ_LLS,
     ASSOCIATION,

@@ -272,6 +272,28 @@ async def test_rtu_on_a_serial_line() -> None:
             os.close(theirs)
 
 
+async def test_it_ends_when_its_cancellation_comes_together_with_an_answer(
+    meter: OtherMeter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Event()
+
+    async def forgetful(self: ModbusMeter) -> dict[str, int | None]:
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return {}  # as asyncio.wait_for of Python 3.11 does
+        raise AssertionError
+
+    monkeypatch.setattr(ModbusMeter, "_read_all", forgetful)
+    task = asyncio.create_task(ModbusMeter(ModbusSettings(meter.url)).run())
+    await asked.wait()
+    task.cancel()
+    done, _ = await asyncio.wait((task,), timeout=2)
+    assert done
+    assert task.cancelled()
+
+
 async def test_it_runs_until_cancelled_and_tells_before_values_change(meter: OtherMeter) -> None:
     meter.energies(1, 2, 3, 4, 5)
     source: LiveSource = ModbusMeter(ModbusSettings(meter.url, poll_s=0.1, timeout_s=0.25))

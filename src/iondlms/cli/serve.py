@@ -6,7 +6,7 @@ import asyncio
 import logging
 import resource
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ from iondlms.meter.site import Site, load_site
 from iondlms.meter.site_host import SiteHost
 from iondlms.meter.site_host import serve as run_meters
 
-__all__ = ["serve"]
+__all__ = ["serve", "settings_of"]
 
 _LOG: Final = logging.getLogger("iondlms.serve")
 _FILES: Final = 8  # that a meter with a data folder may hold open
@@ -79,7 +79,14 @@ _KEYS = {
 
 
 def _overrides(settings: tuple[str, ...], options: dict[str, Any]) -> list[tuple[str, Any]]:
-    found = [(_KEYS[name], value) for name, value in options.items() if value is not None]
+    return [(_KEYS[name], value) for name, value in options.items() if value is not None] + settings_of(
+        settings
+    )
+
+
+def settings_of(settings: Iterable[str]) -> list[tuple[str, Any]]:
+    """Return keys and values of `--set`; LocalError for one that is no KEY=VALUE."""
+    found: list[tuple[str, Any]] = []
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals or not key:

@@ -23,6 +23,7 @@ from iondlms.ion.ports import PORT_NAMES, find_port
 from iondlms.meter.document import Document, read_document
 from iondlms.meter.port_sections import MODEL, AnyPort, EthernetSection, PortSection, faults_between
 from iondlms.meter.section import ConfigError, Seconds, Section, fault, lines_of, together
+from iondlms.meter.source_sections import AnySource, ModbusSection, SimulatedSection
 
 __all__ = [
     "ClockSection",
@@ -32,7 +33,6 @@ __all__ = [
     "MeterSection",
     "PortSection",
     "RecorderSection",
-    "SourceSection",
     "load",
     "validated",
 ]
@@ -121,12 +121,6 @@ class ClockSection(Section):
         return value.upper()
 
 
-class SourceSection(Section):
-    """`[source]`: what feeds the Power Meter."""
-
-    kind: Literal["simulated"] = "simulated"
-
-
 class RecorderSection(Section):
     """`[load_profile]` and `[billing]`: the default recorders."""
 
@@ -148,7 +142,7 @@ class Config(Section):
 
     meter: MeterSection = MeterSection()
     clock: ClockSection = ClockSection()
-    source: SourceSection = SourceSection()
+    source: AnySource = SimulatedSection()
     load_profile: RecorderSection = RecorderSection()
     billing: RecorderSection = RecorderSection()
     port: tuple[AnyPort, ...] = (EthernetSection(),)
@@ -172,6 +166,12 @@ class Config(Section):
         except LocalError as error:
             raise fault(str(error), "time_sync_source") from error
         return value
+
+    @model_validator(mode="after")
+    def _has_a_past(self) -> Self:
+        if self.meter.history and isinstance(self.source, ModbusSection):
+            raise fault("what another meter measured before cannot be read over Modbus", "meter", "history")
+        return self
 
     @field_validator("port", mode="wrap")
     @classmethod

@@ -15,17 +15,21 @@ from types import TracebackType
 from typing import Final, Self
 
 from iondlms.errors import DlmsError
+from iondlms.ion.event_log import Priority
 from iondlms.ion.source import Source
 from iondlms.ion.state import Pending
 from iondlms.meter.config import Config, PortSection
 from iondlms.meter.lines import make_port
 from iondlms.meter.meter import Meter
+from iondlms.sources import LiveSource
 from iondlms.store import Store, StoreError
 
 __all__ = ["MeterHost"]
 
 _LOG: Final = logging.getLogger("iondlms.meter.host")
 _RETRY_S: Final = 5.0  # after a failed write: long enough not to fill the log, short against a period
+_CANCELS: Final = 3
+_CANCEL_S: Final = 1.0  # for a source to close what it has open
 
 
 class MeterHost:
@@ -50,6 +54,9 @@ class MeterHost:
         self.meter = Meter(config, start_year=year, source=source, commit=self._commit, speed=speed)
         sections = [section for section in config.port if section.answers] if own_ports else []
         self.ports = [make_port(self.meter, section) for section in sections]
+        measured = self.meter.ion.power_meter.source
+        self._live = measured if isinstance(measured, LiveSource) else None
+        self._feeding: asyncio.Task[None] | None = None
         self._store: Store | None = None
         self._shared_writer = writer
         self._writer: ThreadPoolExecutor | None = None
@@ -83,6 +90,9 @@ class MeterHost:
             raise
         self._running = True
         self._arm()
+        if self._live is not None:
+            self._live.listen(self._log_event, self._before_change)
+            self._feeding = loop.create_task(self._feed(self._live))
 
     async def stop(self) -> None:
         """Close the ports, power the meter down, and have everything on the disk."""
@@ -91,6 +101,7 @@ class MeterHost:
         self._running = False
         if self._timer is not None:
             self._timer.cancel()
+        await self._stop_feeding()
         for port in self.ports:
             await port.stop()
         await self.settled()
@@ -144,19 +155,68 @@ class MeterHost:
 
     # --- time -------------------------------------------------------------------------------------
 
-    def _arm(self) -> None:
-        """Have a timer at the meter's next deadline; a clock that is set moves it."""
+    def _arm(self, after_s: float = 0.0) -> None:
+        """Have a timer at the meter's next deadline, but not sooner; a clock that is set moves it."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         deadline = self.meter.next_deadline()
         if deadline is not None and self._running:
-            self._timer = asyncio.get_running_loop().call_at(deadline, self._wake)
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(max(deadline, loop.time() + after_s), self._wake)
 
     def _wake(self) -> None:
         self._timer = None
-        self.meter.advance(asyncio.get_running_loop().time())
-        self._arm()
+        self._arm(0.0 if self._advance() else _RETRY_S)
+
+    def _advance(self) -> bool:
+        """Let happen what is due; return whether it could. What fails is logged and tried again."""
+        try:
+            self.meter.advance(asyncio.get_running_loop().time())
+        except Exception:
+            # The source is perhaps a user's own function: its bug must not stop the meter's time for good.
+            _LOG.exception("the meter failed; it goes on")
+            return False
+        return True
+
+    # --- a live source ----------------------------------------------------------------------------
+
+    async def _feed(self, source: LiveSource) -> None:
+        """Keep a live source running until cancelled; it should neither end nor fail by itself."""
+        told = False
+        task = asyncio.current_task()
+        while task is None or not task.cancelling():  # it may have made an error of it
+            try:
+                await source.run()
+            except Exception as error:
+                _LOG.exception("the source failed; it is started again in %g s", _RETRY_S)
+                effect = f"failed: {error}"
+            else:
+                _LOG.error("the source has ended; it is started again in %g s", _RETRY_S)
+                effect = "ended"
+            if not told:
+                told = True  # one that fails each time must not push all else out of the event log
+                self._log_event(Priority.WARNING, "Source", effect)
+            await asyncio.sleep(_RETRY_S)
+
+    async def _stop_feeding(self) -> None:
+        """Cancel the source; again if it swallows that, and in the end without it."""
+        task, self._feeding = self._feeding, None
+        for _ in range(_CANCELS):
+            if task is None or task.done():
+                return
+            task.cancel()
+            await asyncio.wait((task,), timeout=_CANCEL_S)
+        if task is not None and not task.done():
+            _LOG.error("the source does not end; the meter stops without it")
+
+    def _before_change(self) -> None:
+        """Bring the meter up to now on the values that were true until now."""
+        self._advance()
+
+    def _log_event(self, priority: int, cause: str, effect: str) -> None:
+        self.meter.log_event(priority, cause, effect, asyncio.get_running_loop().time())
+        self._advance()
 
     # --- the store --------------------------------------------------------------------------------
 

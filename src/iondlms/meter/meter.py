@@ -24,10 +24,11 @@ from iondlms.meter.config import Config, ConfigError, PortSection
 from iondlms.meter.endpoint import MeterEndpoint, PortSetup
 from iondlms.meter.objects import CLOCK, Presentation, logical_device
 from iondlms.meter.service import Application, ClientAccess
-from iondlms.sources.simulated import SimulatedLoad
+from iondlms.meter.source_sections import ReplaySection
+from iondlms.sources import make_source
 from iondlms.xdlms.initiate import Conformance
 
-__all__ = ["Meter", "framework_of"]
+__all__ = ["Meter", "faults_of", "framework_of", "source_of"]
 
 PUBLIC_CLIENT: Final = 16
 READING_AND_SETTING_CLIENT: Final = 1
@@ -67,8 +68,7 @@ class Meter:
         self._commit = self.publish if commit is None else commit
         framework = framework_of(self.config, start_year)
         if source is None:
-            zone = framework.clock.tz_offset_min  # people and sun keep the local hours
-            source = SimulatedLoad(self.config.meter.seed, utc_offset_min=zone)
+            source = source_of(self.config, framework)
         self.ion = IonMeter(framework, source)
         settings = self.config.meter
         self.logical_device_name = settings.logical_device_name or _device_name(
@@ -123,6 +123,10 @@ class Meter:
         if deadline is None or self._speed <= 0:
             return None
         return self._base + (deadline - self._ion_base) / self._speed
+
+    def log_event(self, priority: int, cause: str, effect: str, now: float) -> None:
+        """Log an event of the host, such as a lost source; the next `advance` hands it to `commit`."""
+        self.ion.log_event(priority, cause, effect, self._ion_now(now))
 
     @property
     def powered(self) -> bool:
@@ -213,6 +217,32 @@ def framework_of(config: Config, start_year: int) -> Framework:
     )
 
 
+def source_of(config: Config, framework: Framework) -> Source:
+    """Return the source that a configuration names; ConfigError for its file, or for a missing extra."""
+    # What the section alone can tell was told when it was read.
+    section = config.source
+    with _named("source.path" if isinstance(section, ReplaySection) else "source.kind"):
+        return make_source(section.settings(config.meter.seed, framework.clock.tz_offset_min))
+
+
+def faults_of(config: Config) -> list[str]:
+    """Return what is wrong with a configuration whose sections are right each by itself, a line each."""
+    faults: list[str] = []
+    framework = default_framework(config.meter.model)
+    year = 2020  # any does: zones are there or not
+    for part in (
+        lambda: framework_of(config, year),
+        lambda: _device_name(config.meter.manufacturer, framework_of(config, year).factory),
+        lambda: source_of(config, framework),
+        config.password,
+    ):
+        try:
+            part()
+        except LocalError as error:
+            faults += str(error).splitlines()
+    return list(dict.fromkeys(faults))
+
+
 # A site of a thousand meters has few zones, and each is some 10 ms of looking.
 _zone = lru_cache(maxsize=16)(setup_from_zone)
 
@@ -223,7 +253,8 @@ def _named(key: str) -> Iterator[None]:
     try:
         yield
     except LocalError as error:
-        raise ConfigError(f"{key}: {error}") from error
+        lines = str(error).splitlines()
+        raise ConfigError("\n".join(f"{key}: {line}" for line in lines)) from error
 
 
 def _serial_number(example: str, config: Config) -> str:

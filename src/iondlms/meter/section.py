@@ -68,7 +68,9 @@ def lines_of(error: ValidationError, document: Mapping[str, Any]) -> list[str]:
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             message = "there is no such key"
-        lines[f"{_key(item['loc'], document)}: {message}"] = None
+        key = _key(item["loc"], document)
+        for line in message.splitlines() or [message]:
+            lines[f"{key}: {line}"] = None
     return list(lines)
 
 

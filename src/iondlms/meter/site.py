@@ -20,7 +20,6 @@ from iondlms.meter.config import (
     Config,
     MeterSection,
     RecorderSection,
-    SourceSection,
     validated,
 )
 from iondlms.meter.document import read_document
@@ -35,6 +34,7 @@ from iondlms.meter.port_sections import (
     host_and_port,
 )
 from iondlms.meter.section import Section, fault, together
+from iondlms.meter.source_sections import AnySource, SimulatedSection
 
 __all__ = ["LineSection", "Member", "ModemLine", "Rs485Line", "Site", "TcpLine", "load_site"]
 
@@ -153,7 +153,7 @@ class Site(Section):
 
     meter: tuple[Member, ...]
     clock: ClockSection = ClockSection()
-    source: SourceSection = SourceSection()
+    source: AnySource = SimulatedSection()
     load_profile: RecorderSection = RecorderSection()
     billing: RecorderSection = RecorderSection()
     line: tuple[AnyLine, ...] = ()

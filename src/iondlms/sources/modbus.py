@@ -130,6 +130,11 @@ class ModbusMeter:
         try:
             while True:
                 await self.poll()
+                # wait_for of Python 3.11, which pymodbus uses, forgets a cancellation that comes together
+                # with the answer; whoever cancelled would wait for ever.
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise asyncio.CancelledError
                 # A slow meter is asked again at the next beat, not in a burst of all that were missed.
                 missed = max(0.0, loop.time() - due) // self.settings.poll_s
                 due += (missed + 1) * self.settings.poll_s

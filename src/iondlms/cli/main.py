@@ -22,6 +22,7 @@ __all__ = ["ExitStatus", "main"]
 # Verb -> module; the command is the function of the same name in it.
 VERBS: Final = (
     "demo", "serve", "ping", "objects", "read", "profile", "clock", "scan", "sniff", "explain", "conformance",
+    "config",
 )  # fmt: skip
 
 

@@ -12,10 +12,18 @@ from pathlib import Path
 
 import pytest
 
+from iondlms.cli.main import ExitStatus
+from iondlms.client.url import Target
+from iondlms.errors import LocalError
+from iondlms.meter.refusals import REFUSALS
+
 ROOT = Path(__file__).parent.parent
 HOUSE = ROOT / "src" / "iondlms"
 DESIGN = ROOT / "docs" / "design.md"
 STANDARD = ROOT / "docs" / "standard.md"
+METER = ROOT / "docs" / "meter.md"
+READ = ROOT / "docs" / "read.md"
+README = ROOT / "README.md"
 
 # What tools leave behind; nobody wrote it.
 NOT_OURS = {
@@ -69,11 +77,11 @@ def modules() -> list[str]:
     return names
 
 
-@pytest.mark.parametrize("page", [DESIGN, STANDARD], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [DESIGN, STANDARD, METER, README], ids=lambda page: page.name)
 def test_every_path_a_page_names_exists(page: Path) -> None:
     text = page.read_text("utf-8")
     named = set(NAMED_FILE.findall(text)) | set(NAMED_FOLDER.findall(text))
-    assert len(named) > 5, "the patterns find no paths at all"
+    assert named, "the patterns find no paths at all"
     gone = [n for n in sorted(named) if not any((base / n).exists() for base in (ROOT, HOUSE, ROOT / "docs"))]
     assert gone == []
 
@@ -95,6 +103,18 @@ def test_design_shows_the_floors_that_are_kept() -> None:
     assert shown[1].splitlines() == [floor.replace("iondlms.", "") for floor in kept]
 
 
+def test_the_path_of_a_request_goes_through_functions_that_exist() -> None:
+    section = DESIGN.read_text("utf-8").partition("## The path of a request")[2].partition("\n## ")[0]
+    steps = re.findall(r"^\| \d+ \| `([^`]+)` \| ([^|]+) \|", section, re.MULTILINE)
+    assert len(steps) > 10, "no steps found"
+    for file, names in steps:
+        source = (HOUSE / file).read_text("utf-8")
+        for name in re.findall(r"`([\w.]+)`", names):
+            owner, _, function = name.rpartition(".")
+            assert re.search(rf"^ *(?:async )?def {function}\(", source, re.MULTILINE), f"{file}: {name}"
+            assert not owner or re.search(rf"^class {owner}\b", source, re.MULTILINE), f"{file}: {name}"
+
+
 def test_standard_has_only_whole_rows() -> None:
     tables: dict[str, int] = {}
     section = ""
@@ -111,7 +131,7 @@ def test_standard_has_only_whole_rows() -> None:
 
 
 def test_ci_runs_the_commands_of_the_readme() -> None:
-    commands = re.findall(r"^python3 -m venv .*$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    commands = re.findall(r"^python3 -m venv .*$", README.read_text("utf-8"), re.MULTILINE)
     assert commands == [DEMO, TESTS]
     run = subprocess.run(
         [ROOT / ".ci" / "run", "--print-commands"], capture_output=True, text=True, check=True
@@ -121,7 +141,7 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
 
 def test_every_command_of_the_readme_is_understood() -> None:
     """Each verb has a help, and it tells of each option that the README uses with it."""
-    blocks = "".join(FENCE.findall((ROOT / "README.md").read_text("utf-8")))
+    blocks = "".join(FENCE.findall(README.read_text("utf-8")))
     lines = re.findall(r"^iondlms ([a-z]+)(.*)$", blocks, re.MULTILINE)
     used: dict[str, set[str]] = {}
     for verb, rest in lines:
@@ -132,6 +152,28 @@ def test_every_command_of_the_readme_is_understood() -> None:
         run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert run.returncode == 0, run.stderr
         assert options - set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", run.stdout)) == set(), verb
+
+
+def test_every_refusal_without_an_object_is_told() -> None:
+    text = METER.read_text("utf-8")
+    answers = {answer.encode().hex(" ").upper() for answer in REFUSALS.values() if answer is not None}
+    assert answers
+    assert [answer for answer in sorted(answers) if f"`{answer}`" not in text] == []
+
+
+def test_every_exit_status_is_told() -> None:
+    told = re.findall(r"^\| (\d+) \| [^|]+ \|$", READ.read_text("utf-8"), re.MULTILINE)
+    assert [int(number) for number in told] == [int(status) for status in ExitStatus]
+
+
+def test_every_key_of_a_url_is_told() -> None:
+    keys: set[str] = set()
+    for place in ("tcp://localhost", "serial:/dev/null", "optical:/dev/null", "modem:/dev/null"):
+        with pytest.raises(LocalError, match="there are") as caught:
+            Target.parse(f"{place}?no_such_key=1")
+        keys |= set(str(caught.value).partition("there are ")[2].split(", "))
+    table = READ.read_text("utf-8").partition("## The URL")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == keys
 
 
 @pytest.mark.parametrize("page", list(our_files(".md")), ids=lambda page: page.relative_to(ROOT).as_posix())

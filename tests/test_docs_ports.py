@@ -71,6 +71,7 @@ def rows_of(sections: Mapping[str, type[BaseModel]]) -> dict[tuple[str, str, str
         schema = section.model_json_schema()
         for key, item in schema["properties"].items():
             default = f"`{_json(item['default'])}`" if "default" in item else "required"
+            default = "none" if default == "`None`" else default
             rows.setdefault((f"`{key}`", default, values(item)), []).append(name)
     return rows
 

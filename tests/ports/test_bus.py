@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -141,6 +142,47 @@ def test_special_addresses_are_answered_as_each_meter_would(destination: ServerA
         assert at_unit(unit)(0.0).receive_data(octets, 0.0) == b""
 
 
+SPECIAL = [
+    ServerAddress(0x3FFF, 0x3FFF, 4),  # all stations
+    ServerAddress(1, 0x3FFF, 4),
+    ServerAddress(1, 0, 4),  # no station
+    ServerAddress(1, 0x3FFE, 4),  # the calling station
+    ServerAddress(0x7F, 0x7F, 2),
+    ServerAddress(1, None, 1),
+]
+
+
+@given(st.sampled_from(SPECIAL), st.integers(0, 255), st.binary(max_size=20))
+@settings(max_examples=100)
+def test_a_meter_without_a_link_has_nothing_to_do_with_a_special_address(
+    address: ServerAddress, control: int, information: bytes
+) -> None:
+    # Why the bus wakes none for it.
+    meter = at_unit(1)(0.0)
+    assert meter.receive_data(Frame(address.encode(), b"\x21", control, information).encode(), 0.0) == b""
+    assert answers(meter.receive_data(frame(1, 0x11), 1.0)) == (1, DM)
+
+
+def test_a_broadcast_on_a_line_of_thousands_wakes_nobody() -> None:
+    made: list[int] = []
+    units = range(1, 10_000)
+
+    def maker(unit: int) -> Callable[[float], MeterEndpoint]:
+        def make(now: float) -> MeterEndpoint:
+            made.append(unit)
+            return at_unit(unit)(now)
+
+        return make
+
+    bus = BusEndpoint({unit: maker(unit) for unit in units}, 0.0)
+    bus.receive_data(snrm(7), 0.0)
+    for at, address in enumerate(SPECIAL):
+        octets = Frame(address.encode(), b"\x21", 0x93).encode()
+        assert bus.receive_data(octets, 0.1 * at) == b""
+    assert made == [7]
+    assert answers(bus.receive_data(frame(7, 0x11), 1.0))[1] != DM  # and ends no link
+
+
 def test_two_octet_addresses_are_converted() -> None:
     assert answers(make_bus([5, 100]).receive_data(frame(100, 0x93, octets=2), 0.0)) == (100, UA)
 
@@ -149,6 +191,7 @@ class Answers:
     """A station that answers whatever it hears."""
 
     idle = False
+    counters: ClassVar[Mapping[str, int]] = {}
 
     def receive_frame(self, frame: Frame, now: float) -> bytes:
         return frame.encode()
@@ -164,7 +207,9 @@ class Answers:
 
 
 def test_two_that_answer_at_once_are_not_understood() -> None:
-    bus = BusEndpoint({unit: lambda now: Answers() for unit in (1, 2)}, 0.0)
+    bus = BusEndpoint({unit: lambda now: Answers() for unit in (1, 2, 3)}, 0.0)
+    for unit in (1, 2):
+        assert bus.receive_data(snrm(unit), 0.0)
     octets = Frame(ServerAddress(1, 0x3FFF, 4).encode(), b"\x21", 0x93).encode()
     assert bus.receive_data(octets, 0.0) == b""
     assert bus.collisions == 1

@@ -19,6 +19,7 @@ from iondlms.ports.dial import (
     DialState,
     ModemTransport,
 )
+from iondlms.ports.hayes import Result, ResultReader
 from iondlms.ports.modem import ModemEndpoint, ModemSetup, ModemState
 
 NUMBER = "5551234"
@@ -94,6 +95,11 @@ def test_a_modem_that_refuses_the_init_string() -> None:
     call.modem.refuse = True
     with pytest.raises(PortError, match="does not take AT&F"):
         ModemTransport.connect(call.line, setup(retries=0))
+
+
+@pytest.mark.parametrize("word", ["ERROR unknown command", "+CME ERROR: 4"])
+def test_errors_with_more_behind_them(word: str) -> None:
+    assert ResultReader().feed(f"\r\n{word}\r\n".encode()) == ([Result.ERROR], b"")
 
 
 def test_a_modem_that_is_switched_off() -> None:

@@ -138,6 +138,7 @@ def test_inactivity_ends_the_call() -> None:
 
 def test_a_modem_that_says_nothing_while_hanging_up() -> None:
     modem = in_state(ModemState.HANGING_UP)
+    assert modem.wanted.baud == 9600  # at which the modem listens, until the call is over
     hung_up(modem, 20.0)
     assert modem.wanted.baud == 19200  # the baud that it was to change to
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from serialx import ModemPins, PinState, UnsupportedSetting
@@ -36,13 +36,16 @@ from iondlms.ports.dial import DialSetup, ModemTransport
 from iondlms.ports.endpoint import LineState
 from iondlms.ports.modem import ModemEndpoint, ModemSetup
 from iondlms.ports.optical import OpticalTransport, SignOnEndpoint, SignOnSetup
-from iondlms.ports.serial import AsyncSerialTransport, LineSettings, SerialTransport
+from iondlms.ports.parity import strip_parity
+from iondlms.ports.serial import AsyncSerialTransport, Framing, LineSettings, SerialTransport
 from iondlms.ports.serial_port import SerialPort
-from iondlms.ports.sign_on import Identification
-from iondlms.ports.tcp import TcpPort, TcpTransport
+from iondlms.ports.sign_on import Identification, request
+from iondlms.ports.tcp import TcpPort
+from iondlms.ports.tcp_line import TcpTransport
 
 SNRM = Frame(bytes.fromhex("000200C9"), b"\x21", 0x93).encode()
-UA = 0x73
+RR = Frame(bytes.fromhex("000200C9"), b"\x21", 0x11).encode()
+UA, DM = 0x73, 0x1F
 LONG_S = 10.0  # what no test comes near, unless something hangs
 
 pytestmark = pytest.mark.timeout(60)
@@ -103,6 +106,19 @@ async def test_a_meter_is_read_over_a_pty(settings: dict[str, Any]) -> None:
         async with served(line(wire.meter.path, **settings)):
             client = line(wire.client.path, **settings)
             assert await asyncio.to_thread(read, lambda: SerialTransport.connect(client)) == expected()
+
+
+@pytest.mark.parametrize("framing", ["8E1", "8O2"])
+async def test_a_pty_takes_any_framing_again_and_again(framing: Framing) -> None:
+    # It has no parity, and refuses it where nothing else is to change: the second time.
+    with Wire() as wire:
+        settings = line(wire.client.path, framing=framing)
+        async with served(line(wire.meter.path)) as port:
+            for _ in range(2):
+                await port.change(9600, "8N1", port._make_endpoint)
+                await port.change(9600, framing, port._make_endpoint)
+                await (await AsyncSerialTransport.connect(settings)).close()
+                assert await asyncio.to_thread(read, lambda: SerialTransport.connect(settings)) == expected()
 
 
 async def test_an_echo_is_found_by_itself() -> None:
@@ -446,10 +462,10 @@ class FakeDevice(asyncio.Transport):
     async def get_modem_pins(self) -> ModemPins:
         return ModemPins(car=PinState.convert(self.carrier))
 
-    async def reconfigure_port(self, *, baudrate: int) -> None:
+    async def reconfigure_port(self, **settings: Any) -> None:
         if self.refuses:
             raise UnsupportedSetting("no such baud")
-        self.did.append(baudrate)
+        self.did.append(settings["baudrate"] if [*settings] == ["baudrate"] else settings)
 
     def close(self) -> None:
         self.did.append("close")
@@ -529,6 +545,97 @@ async def test_a_baud_that_the_device_refuses_is_said(
         port._queue(b"")
         with caplog.at_level(logging.WARNING):
             await until(lambda: "no such baud" in caplog.text)
+
+
+CHARACTERS_8E2 = {"byte_size": 8, "parity": "E", "stopbits": 2}
+
+
+async def test_a_port_is_set_to_another_baud_and_framing(devices: list[FakeDevice]) -> None:
+    meter = make_meter()
+    async with served(line("fake", transmit_delay_s=0.0), endpoint(meter)) as port:
+        (device,) = devices
+        device.protocol.data_received(SNRM)
+        await until(lambda: len(device.did) == 1)
+        device.did.clear()
+        other = endpoint(meter)
+        await port.change(19200, "8E2", other)
+        assert device.did == [{"baudrate": 19200, **CHARACTERS_8E2}]
+        assert port.settings == line("fake", baud=19200, framing="8E2", transmit_delay_s=0.0)
+        assert port._make_endpoint is other  # from which a device that was away gets its endpoint
+        device.protocol.data_received(RR)
+        await until(lambda: len(device.did) == 2)
+        assert Frame.decode(device.did[1]).control == DM  # type: ignore[arg-type]
+
+
+async def test_a_port_whose_device_refuses_stays_as_it_was(devices: list[FakeDevice]) -> None:
+    async with served(line("fake", transmit_delay_s=0.0)) as port:
+        (device,) = devices
+        before = port.settings, port._make_endpoint
+        device.protocol.data_received(SNRM)
+        await until(lambda: len(device.did) == 1)
+        device.refuses = True
+        with pytest.raises(PortError, match=r"^COM1: fake: cannot be set to 19200 baud, 8E2: no such baud$"):
+            await port.change(19200, "8E2", endpoint(make_meter()))
+        assert (port.settings, port._make_endpoint) == before
+        device.protocol.data_received(RR)
+        await until(lambda: len(device.did) == 2)
+        assert Frame.decode(device.did[1]).control != DM  # type: ignore[arg-type]
+
+
+async def test_a_call_is_hung_up_before_the_modem_works_at_another_baud(
+    devices: list[FakeDevice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("iondlms.ports.hayes.GUARD_S", 0.1)
+    init = ModemSetup().init.encode() + b"\r"
+
+    def make(now: float) -> Endpoint:
+        return ModemEndpoint(endpoint(make_meter()), ModemSetup(), now)
+
+    async with served(line("fake", transmit_delay_s=0.0), make) as port:
+        (device,) = devices
+        await until(lambda: device.did == [init])
+        device.protocol.data_received(b"OK\r\n")
+        await port.change(19200, "8N1", make)
+        await until(lambda: init in device.did[1:])
+        plain = {"byte_size": 8, "parity": "N", "stopbits": 1}
+        assert device.did[1:] == [plain, 19200, {"dtr": True}, init]
+        device.protocol.data_received(b"OK\r\nCONNECT\r\n")
+        device.did.clear()
+        await port.change(1200, "8N1", make)
+        await until(lambda: b"+++" in device.did)
+        device.protocol.data_received(b"OK\r\n")
+        await until(lambda: b"ATH\r" in device.did)
+        device.protocol.data_received(b"OK\r\n")
+        await until(lambda: init in device.did)
+        said = [plain, {"dtr": False}, {"dtr": True}, b"+++", b"ATH\r", 1200, {"dtr": True}, init]
+        assert device.did == said
+
+
+async def test_a_sign_on_offers_the_baud_that_its_port_was_set_to(devices: list[FakeDevice]) -> None:
+    def offering(baud: int) -> Callable[[float], Endpoint]:
+        setup = SignOnSetup(Identification("SCH", baud, "ION8650"))
+        return lambda now: SignOnEndpoint(endpoint(make_meter()), setup)
+
+    async with served(line("fake", transmit_delay_s=0.0), offering(9600)) as port:
+        (device,) = devices
+        await until(lambda: len(device.did) == 2)
+        assert device.did == [300, {"dtr": True}]
+        await port.change(19200, "8N1", offering(19200))
+        assert device.did[2:] == [{"byte_size": 8, "parity": "N", "stopbits": 1}]  # and 300 baud it stays
+        device.protocol.data_received(request(""))
+        await until(lambda: len(device.did) == 4)
+        offered = Identification.decode(strip_parity(cast("bytes", device.did[3])).rstrip(b"\r\n"))
+        assert offered == Identification("SCH", 19200, "ION8650")
+
+
+async def test_a_device_that_is_away_comes_back_at_the_baud_it_was_set_to(
+    devices: list[FakeDevice],
+) -> None:
+    async with served(line("fake"), back_off_s=(0.01,)) as port:
+        devices[0].protocol.connection_lost(None)
+        await port.change(300, "8E2", endpoint(make_meter()))
+        await until(lambda: len(devices) == 2)
+        assert (port.settings.baud, port.settings.framing) == (300, "8E2")
 
 
 async def test_a_meter_is_called_over_modems_on_ptys(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -632,6 +739,27 @@ async def test_a_client_over_the_raw_port_of_ser2net(tmp_path: Path) -> None:
             async with served(line(wire.meter.path)):
                 settings = line(f"socket://127.0.0.1:{port}")
                 assert await asyncio.to_thread(read, lambda: SerialTransport.connect(settings)) == expected()
+
+
+@pytest.mark.parametrize("baud", [300, 19200])
+async def test_a_client_over_rfc_2217_to_ser2net(tmp_path: Path, baud: int) -> None:
+    program = shutil.which("ser2net", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if program is None:
+        missing("ser2net")
+        return
+    port = free_port()
+    config = tmp_path / "ser2net.yaml"
+    with Wire() as wire:
+        config.write_text(
+            "connection: &one\n"
+            f"  accepter: telnet(rfc2217),tcp,127.0.0.1,{port}\n"
+            f"  connector: serialdev,{wire.client.path},9600n81,local\n"
+        )
+        with running([program, "-n", "-u", "-c", str(config)], port):
+            async with served(line(wire.meter.path)):
+                settings = line(f"rfc2217://127.0.0.1:{port}", baud=baud)
+                assert await asyncio.to_thread(read, lambda: SerialTransport.connect(settings)) == expected()
+                assert wire.client.speed == (termios.B300 if baud == 300 else termios.B19200)
 
 
 def pyserials_server(device: str, port: int) -> list[str]:

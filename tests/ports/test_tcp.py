@@ -17,7 +17,8 @@ from tests.meter.octets import DISC, DM, SNRM, UA, W_AARE, W_AARQ, W_GET
 from iondlms.errors import PortError
 from iondlms.meter import Meter, load
 from iondlms.ports.endpoint import Endpoint
-from iondlms.ports.tcp import AsyncTcpTransport, TcpPort, TcpTransport
+from iondlms.ports.tcp import TcpPort
+from iondlms.ports.tcp_line import AsyncTcpTransport, TcpTransport
 
 LONG_S = 10.0  # nothing here takes a tenth of it
 
@@ -323,6 +324,19 @@ async def test_a_taken_address_is_named() -> None:
         assert to.url == f"tcp://{host}:{number}"
 
 
+async def test_who_starts_second_on_an_address_is_told() -> None:
+    # Linux lets two bind one address while neither listens.
+    first = TcpPort("ETHERNET", "127.0.0.1", 0, Flood)
+    await first.bind()
+    second = TcpPort("other", *first.address, Flood)
+    await second.bind()
+    await second.start()
+    with pytest.raises(PortError, match=r"^ETHERNET: cannot listen on 127.0.0.1:0: Address already in use$"):
+        await first.start()
+    await first.stop()
+    await second.stop()
+
+
 async def test_bound_is_not_yet_listening() -> None:
     to = TcpPort("ETHERNET", "127.0.0.1", 0, Flood)
     await to.bind()
@@ -331,6 +345,32 @@ async def test_bound_is_not_yet_listening() -> None:
     await to.start()
     await (await Peer.connect(to)).close()
     await to.stop()
+
+
+def keep_alive_of(sock: Any) -> tuple[int, ...]:
+    """Whether it is on, and after how long, how often and how many times it asks."""
+    tcp = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+    asked = [sock.getsockopt(socket.IPPROTO_TCP, option) for option in tcp]
+    return (sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), *asked)
+
+
+async def test_each_connection_has_keep_alive_that_finds_a_dead_peer_within_two_minutes() -> None:
+    wanted = (1, 60, 20, 3)
+    async with port() as to:
+        line = await AsyncTcpTransport.connect(*to.address, 5.0)
+        await line.send(bytes.fromhex(SNRM))
+        assert await line.receive(line.now() + 5)
+        assert to._active is not None
+        for connected in (line._transport, to._active._transport):
+            assert connected is not None
+            assert keep_alive_of(connected.get_extra_info("socket")) == wanted
+        await line.close()
+        await settled(lambda: to._active is None)
+        other = await asyncio.to_thread(TcpTransport.connect, *to.address, 5.0)
+        assert keep_alive_of(other._socket) == wanted
+        other.send(bytes.fromhex(SNRM))  # answered, it is admitted: what is not yet cannot be closed by us
+        assert await asyncio.to_thread(other.receive, other.now() + 5)
+        other.close()
 
 
 # --- the client's side --------------------------------------------------------------------------------
@@ -385,6 +425,9 @@ class DeadPeer:
     def settimeout(self, _seconds: float | None) -> None:
         pass
 
+    def setsockopt(self, *_option: object) -> None:
+        pass
+
     def recv(self, _count: int) -> bytes:
         raise TimeoutError(110, "Connection timed out")
 
@@ -393,8 +436,7 @@ async def test_a_peer_that_keep_alive_finds_dead_is_an_error_and_not_silence() -
     blocking = TcpTransport(cast("socket.socket", DeadPeer()))
     with pytest.raises(PortError):
         blocking.receive(None)
-    reader = asyncio.StreamReader()
-    reader.set_exception(TimeoutError(110, "Connection timed out"))
-    transport = AsyncTcpTransport(reader, cast("asyncio.StreamWriter", None))
-    with pytest.raises(PortError):
+    transport = AsyncTcpTransport()
+    transport.connection_lost(TimeoutError(110, "Connection timed out"))
+    with pytest.raises(PortError, match="broke"):
         await transport.receive(transport.now() + 60)

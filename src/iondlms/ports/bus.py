@@ -2,7 +2,8 @@
 
 All hear everything, and the one that is meant answers. So that a thousand meters cost no more than one, the
 line is cut into frames once, and a frame goes to the meter whose Unit ID it names; a special address (all
-stations, no station, or one without a Unit ID) goes to every meter, whose own rules say what to do with it.
+stations, no station, or one without a Unit ID) goes to every meter that may have a link, whose own rules say
+what to do with it. A meter without a link has nothing to say or to do there, and is not woken for it.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ class Station(Protocol):
     def idle(self) -> bool:
         """True once the inactivity time-out has passed: it has no link."""
 
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What its link has counted, by name."""
+
 
 class BusEndpoint:
     """The meters of one line, each made when it is first spoken to; HDLC only.
@@ -63,7 +68,7 @@ class BusEndpoint:
         self._inactivity_s = inactivity_s
         self._deframer = Deframer()
         self._made: dict[int, Station] = {}
-        self._awake: dict[int, Station] = {}  # those that may have a link
+        self._awake: dict[int, Station] = {}  # those that were spoken to, and may have a link
         self._heard = now
         self._refreshed = now
         self.collisions = 0  # frames that more than one meter answered
@@ -110,6 +115,19 @@ class BusEndpoint:
             self.idle = True
         return b""
 
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What the line has counted, by name."""
+        counted = self._deframer.counters | {"repeats": 0, "collisions": self.collisions}
+        for endpoint in self._made.values():
+            counted["repeats"] += endpoint.counters.get("repeats", 0)
+        return counted
+
+    @property
+    def in_frame(self) -> bool:
+        """Whether the beginning of a frame is held."""
+        return self._deframer.in_frame
+
     def _refresh(self, heard: float) -> None:
         """Tell the meters that have links when the line was heard: any octet keeps them (6.4.4.10.3)."""
         if heard <= self._refreshed:
@@ -134,7 +152,7 @@ class BusEndpoint:
         except DecodeError:
             return []
         if address.special or address.lower is None:
-            return list(self._meters)
+            return list(self._awake)
         return [address.lower] if address.lower in self._meters else []
 
     def _endpoint(self, unit_id: int, now: float) -> Station:

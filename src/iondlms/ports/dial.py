@@ -7,16 +7,18 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
 from iondlms.errors import LocalError, PortError
 from iondlms.ports.dialogue import converse, converse_async
 from iondlms.ports.endpoint import AsyncLine, Line, LineState
 from iondlms.ports.hayes import EndOfCall, HangUp, Result, ResultReader, command
+from iondlms.ports.table import Step, rows
 
 __all__ = ["DIAL", "AsyncModemTransport", "Dial", "DialInput", "DialSetup", "DialState", "ModemTransport"]
 
-_NUMBER: Final = re.compile(r"[0-9*#,+WwTtPp@!;()./ -]{1,64}")
+# With the colon it is HOST:PORT, for modems whose telephone network is TCP.
+_NUMBER: Final = re.compile(r"[0-9*#,+WwTtPp@!;:()./ -]{1,64}")
 _ABORT: Final = b"\r"  # any character ends dialling
 _LONGEST_PAUSE_S: Final = 300.0
 _CARRIER_LOST: Final = "the other end has hung up (NO CARRIER)"
@@ -47,37 +49,28 @@ class DialInput(Enum):
     TIMEOUT = "nothing came in time"
 
 
-class Step(NamedTuple):
-    """A row's right side."""
-
-    action: str
-    state: DialState
-
-
-def _rows(state: DialState, **rows: Step) -> dict[tuple[DialState, DialInput], Step]:
-    """Return a row for each input; what is not named is ignored."""
-    return {(state, name): rows.get(name.name, Step("ignore", state)) for name in DialInput}
-
-
 _INITIALIZING, _ESCAPING, _DIALLING, _PAUSING, _ENDED = DialState
 
-DIAL: Final[dict[tuple[DialState, DialInput], Step]] = {
-    **_rows(
+DIAL: Final[dict[tuple[DialState, DialInput], Step[DialState]]] = {
+    **rows(
         _INITIALIZING,
+        DialInput,
         OK=Step("dial", _DIALLING),
         ERROR=Step("pause", _PAUSING),
         # It may be in a call that a program left behind: then it hears nothing but the escape.
         TIMEOUT=Step("escape", _ESCAPING),
     ),
-    **_rows(
+    **rows(
         _ESCAPING,
+        DialInput,
         OK=Step("pause", _PAUSING),
         NO_CARRIER=Step("pause", _PAUSING),
         ERROR=Step("pause", _PAUSING),
         TIMEOUT=Step("pause", _PAUSING),
     ),
-    **_rows(
+    **rows(
         _DIALLING,
+        DialInput,
         CONNECT=Step("connect", _ENDED),
         BUSY=Step("pause", _PAUSING),
         NO_ANSWER=Step("pause", _PAUSING),
@@ -86,8 +79,8 @@ DIAL: Final[dict[tuple[DialState, DialInput], Step]] = {
         ERROR=Step("pause", _PAUSING),
         TIMEOUT=Step("abort", _PAUSING),
     ),
-    **_rows(_PAUSING, TIMEOUT=Step("initialize", _INITIALIZING)),
-    **_rows(_ENDED),
+    **rows(_PAUSING, DialInput, TIMEOUT=Step("initialize", _INITIALIZING)),
+    **rows(_ENDED, DialInput),
 }
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 __all__ = [
+    "Answerer",
     "AsyncLine",
     "AsyncTransport",
+    "Converses",
     "Endpoint",
+    "FollowsBaud",
     "HearsCarrier",
     "Line",
     "LineState",
@@ -69,6 +73,20 @@ class AsyncTransport(Protocol):
         """Give the line back; closing twice is no fault."""
 
 
+Answerer: TypeAlias = "Callable[[bytes, float], tuple[bytes, float | None] | None]"
+"""What came and the time -> octets to send and the next deadline (as `receive` has it), or None: done."""
+
+
+class Converses(AsyncTransport, Protocol):
+    """A line that can carry a whole conversation by itself, without waking a task for each answer."""
+
+    async def converse(self, octets: bytes, deadline: float | None, answer: Answerer) -> None:
+        """Send, hand what comes to `answer` and send what it returns, until it returns None.
+
+        b"" comes at the deadline. PortError if the line is dead; what `answer` raises ends it too.
+        """
+
+
 class LineState(NamedTuple):
     """What a sign-on or a modem may change of the line beneath it."""
 
@@ -91,6 +109,14 @@ class HearsCarrier(Protocol):
 
     def carrier_is(self, present: bool, now: float) -> bytes:
         """Take the state of the pin (DCD), as often as it is read; return what is to be sent."""
+
+
+@runtime_checkable
+class FollowsBaud(Protocol):
+    """An endpoint that has something to do when its port is set to another baud: a modem."""
+
+    def configure(self, baud: int, now: float) -> bytes:
+        """Take the port's baud from now on; return what is to be sent."""
 
 
 class Line(Transport, Protocol):

@@ -44,6 +44,7 @@ _NUMBERS: Final = {
     "7": Result.BUSY,
     "8": Result.NO_ANSWER,
 }
+_ERRORS: Final = ("ERROR", "+CME ERROR", "+CMS ERROR")  # some say behind it what is wrong; + is GSM's
 _WORDS: Final = {result.value: result for result in Result if result is not Result.OTHER}
 
 
@@ -62,6 +63,8 @@ def _result(line: str) -> Result:
     words = line.upper()
     if words.startswith("CONNECT"):  # with the speed behind it, or not
         return Result.CONNECT
+    if words.startswith(_ERRORS):
+        return Result.ERROR
     if words == "NO DIAL TONE":
         return Result.NO_DIALTONE
     if words.startswith("RING") and words[4:].strip(" 123456789") == "":

@@ -11,13 +11,14 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
 
 from iondlms.errors import LocalError
 from iondlms.ports.endpoint import Endpoint, LineState
 from iondlms.ports.hayes import LONGEST_INIT, SETTLE_S, EndOfCall, HangUp, Result, ResultReader, command
+from iondlms.ports.table import Step, rows
 
-__all__ = ["MODEM", "AnswerHours", "ModemEndpoint", "ModemInput", "ModemSetup", "ModemState", "Step"]
+__all__ = ["MODEM", "AnswerHours", "ModemEndpoint", "ModemInput", "ModemSetup", "ModemState"]
 
 _LOG: Final = logging.getLogger("iondlms.ports.modem")
 
@@ -53,23 +54,12 @@ class ModemInput(Enum):
     BAUD_CHANGE = "the port is to work at another baud"
 
 
-class Step(NamedTuple):
-    """A row's right side."""
-
-    action: str
-    state: ModemState
-
-
-def _rows(state: ModemState, **rows: Step) -> dict[tuple[ModemState, ModemInput], Step]:
-    """Return a row for each input; what is not named is ignored."""
-    return {(state, name): rows.get(name.name, Step("ignore", state)) for name in ModemInput}
-
-
 _INITIALIZING, _WAITING, _ANSWERING, _ONLINE, _HANGING_UP = ModemState
 
-MODEM: Final[dict[tuple[ModemState, ModemInput], Step]] = {
-    **_rows(
+MODEM: Final[dict[tuple[ModemState, ModemInput], Step[ModemState]]] = {
+    **rows(
         _INITIALIZING,
+        ModemInput,
         OK=Step("ready", _WAITING),
         # Said once, tried for ever: a modem that is switched on later is found.
         ERROR=Step("complain", _INITIALIZING),
@@ -78,8 +68,9 @@ MODEM: Final[dict[tuple[ModemState, ModemInput], Step]] = {
         # It answered by itself (S0 in its profile).
         CONNECT=Step("connect", _ONLINE),
     ),
-    **_rows(
+    **rows(
         _WAITING,
+        ModemInput,
         RING=Step("ring", _WAITING),
         LAST_RING=Step("answer", _ANSWERING),
         # The caller has given up: the next one starts from the first ring.
@@ -88,16 +79,18 @@ MODEM: Final[dict[tuple[ModemState, ModemInput], Step]] = {
         BAUD_CHANGE=Step("restart", _INITIALIZING),
         CONNECT=Step("connect", _ONLINE),
     ),
-    **_rows(
+    **rows(
         _ANSWERING,
+        ModemInput,
         CONNECT=Step("connect", _ONLINE),
         ENDED=Step("initialize", _INITIALIZING),
         ERROR=Step("initialize", _INITIALIZING),
         TIMEOUT=Step("hang_up", _HANGING_UP),
         BAUD_CHANGE=Step("hang_up", _HANGING_UP),
     ),
-    **_rows(
+    **rows(
         _ONLINE,
+        ModemInput,
         # There is nothing left to hang up.
         ENDED=Step("initialize", _INITIALIZING),
         CARRIER_LOST=Step("hang_up", _HANGING_UP),
@@ -105,7 +98,7 @@ MODEM: Final[dict[tuple[ModemState, ModemInput], Step]] = {
         ESCAPE=Step("hang_up", _HANGING_UP),
         BAUD_CHANGE=Step("hang_up", _HANGING_UP),
     ),
-    **_rows(_HANGING_UP, HUNG_UP=Step("restart", _INITIALIZING)),
+    **rows(_HANGING_UP, ModemInput, HUNG_UP=Step("restart", _INITIALIZING)),
 }
 
 _RESULTS: Final = {
@@ -176,6 +169,7 @@ class ModemEndpoint:
         self._setup = setup
         self._rings = rings
         self._baud = setup.baud
+        self._next_baud = setup.baud  # of the port, once a call that is up has ended
         self._reader = ResultReader()
         self._endpoint: Endpoint | None = None
         self._end = EndOfCall(now)
@@ -242,8 +236,11 @@ class ModemEndpoint:
         return self._react(ModemInput.CARRIER_LOST, now) if fell else b""
 
     def configure(self, baud: int, now: float) -> bytes:
-        """Change the baud; the modem gets its init string once the port works at the new one."""
-        self._baud = baud
+        """Change the baud; the modem gets its init string once the port works at the new one.
+
+        A call is hung up first, at the baud that the modem listens to.
+        """
+        self._next_baud = baud
         return self._react(ModemInput.BAUD_CHANGE, now)
 
     def _classify(self, result: Result, now: float) -> ModemInput:
@@ -259,6 +256,7 @@ class ModemEndpoint:
                 return self._initialize(now)
             case "restart":
                 # What is returned now would go out before the baud, or DTR, is what it is to be.
+                self._baud = self._next_baud
                 self._initialize(now)
                 self._deadline = now + SETTLE_S
             case "ready":

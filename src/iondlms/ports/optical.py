@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
 
 from iondlms.errors import LocalError
 from iondlms.hdlc import Deframer, Kind
@@ -27,6 +27,7 @@ from iondlms.ports.sign_on import (
     requested_address,
     sign_on_s,
 )
+from iondlms.ports.table import Step, rows
 
 __all__ = [
     "SIGN_ON",
@@ -49,31 +50,21 @@ class SignOnState(Enum):
     HDLC = "at the chosen baud"
 
 
-class Step(NamedTuple):
-    """A row's right side."""
-
-    action: str
-    state: SignOnState
-
-
-def _rows(state: SignOnState, default: Step, **rows: Step) -> dict[tuple[SignOnState, SignOnInput], Step]:
-    return {(state, name): rows.get(name.name, default) for name in SignOnInput}
-
-
 _START, _OFFERED, _HDLC = SignOnState
 
 # All that is not named leads back to the start, where the next request finds it.
-SIGN_ON: Final[dict[tuple[SignOnState, SignOnInput], Step]] = {
-    **_rows(_START, Step("ignore", _START), REQUEST=Step("offer", _OFFERED)),
-    **_rows(
+SIGN_ON: Final[dict[tuple[SignOnState, SignOnInput], Step[SignOnState]]] = {
+    **rows(_START, SignOnInput, Step("ignore", _START), REQUEST=Step("offer", _OFFERED)),
+    **rows(
         _OFFERED,
+        SignOnInput,
         Step("restart", _START),
         # The reader has not understood the identification.
         REQUEST=Step("offer", _OFFERED),
         ACKNOWLEDGE=Step("confirm", _HDLC),
     ),
     # Messages are 300 baud and 7E1; here they are noise between frames.
-    **_rows(_HDLC, Step("ignore", _HDLC), RELEASED=Step("restart", _START)),
+    **rows(_HDLC, SignOnInput, Step("ignore", _HDLC), RELEASED=Step("restart", _START)),
 }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import os
 import struct
 import time
 from collections.abc import Callable
@@ -36,6 +37,7 @@ _KEPT: Final = 65536  # octets received that wait for their reader; then the dev
 _CLOSE_S: Final = 2.0  # for what is still to be sent: 2400 octets at 9600 baud
 _HIGHEST_DELAY_S: Final = 1.0  # the meters' own limit
 
+_PTY_MAJORS: Final = range(136, 144)  # Linux: Unix98 slaves
 # linux/serial.h: flags, the delays before and behind sending in ms, five reserved words.
 _TIOCSRS485: Final = 0x542F
 _RS485: Final = struct.Struct("@8I")
@@ -85,21 +87,30 @@ class LineSettings:
         bits = {"8N1": 10, "7E1": 10, "8E2": 12, "8O2": 12}.get(self.framing, 11)
         return octets * bits / (self.baud if baud is None else baud)
 
+    def characters(self, *, with_baud: bool = True) -> dict[str, Any]:
+        """Return the framing, and with it the baud, as serialx wants them."""
+        # A pty has no parity: the system refuses it, but only where nothing else changes (glibc, tcsetattr).
+        framing = "8N1" if self.parity_by_software or _is_pty(self.device) else self.framing
+        speed = {"baudrate": self.baud} if with_baud else {}
+        return speed | {"byte_size": int(framing[0]), "parity": framing[1], "stopbits": int(framing[2])}
+
     def arguments(self) -> dict[str, Any]:
         """Return what serialx opens the device with."""
         from serialx import PinState
 
-        framing = "8N1" if self.parity_by_software else self.framing
-        return {
-            "baudrate": self.baud,
-            "byte_size": int(framing[0]),
-            "parity": framing[1],
-            "stopbits": int(framing[2]),
+        return self.characters() | {
             "rtscts": self.handshake == "rts_cts",
             "rts_on_open": PinState.LOW if self.handshake == "rts_delay" else PinState.HIGH,
             "exclusive": True,
             "close_timeout": _CLOSE_S,
         }
+
+
+def _is_pty(device: str) -> bool:
+    try:
+        return os.major(os.stat(device).st_rdev) in _PTY_MAJORS
+    except OSError:  # a URL; or it is not there, and opening it says so
+        return False
 
 
 def port_error(device: str, what: str, error: Exception) -> PortError:
@@ -124,6 +135,17 @@ def switch_rs485(transport: BaseSerial, device: str) -> None:
         raise port_error(device, "its driver cannot switch RS-485; leave rs485 off", error) from error
 
 
+def _leave_masks_alone(device: str) -> None:
+    """Have serialx ask no RFC 2217 server for its state masks: what it wants is the default of them.
+
+    It waits for their confirmation (1.15), which ser2net and pyserial's server do not give.
+    """
+    if device.startswith("rfc2217://"):
+        from serialx.platforms.serial_rfc2217 import Rfc2217
+
+        Rfc2217.build_state_mask_commands = lambda _: ()  # type: ignore[method-assign,assignment]
+
+
 async def open_device(
     settings: LineSettings, protocol: Callable[[], asyncio.Protocol]
 ) -> BaseSerialTransport:
@@ -131,6 +153,7 @@ async def open_device(
     import serialx
 
     loop = asyncio.get_running_loop()
+    _leave_masks_alone(settings.device)
     try:
         transport, _ = await serialx.create_serial_connection(
             loop, protocol, settings.device, **settings.arguments()
@@ -163,6 +186,7 @@ class SerialTransport:
         """Open the device; PortError if it cannot be had."""
         import serialx
 
+        _leave_masks_alone(settings.device)
         try:
             port = serialx.serial_for_url(settings.device, **settings.arguments())
             port.open()

@@ -11,13 +11,14 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from iondlms.errors import PortError
 from iondlms.ports.echo import EchoCanceller
-from iondlms.ports.endpoint import Endpoint, HearsCarrier, LineState, SteersLine
+from iondlms.ports.endpoint import Endpoint, FollowsBaud, HearsCarrier, LineState, SteersLine
 from iondlms.ports.parity import add_parity, strip_parity
-from iondlms.ports.serial import LineSettings, device_errors, open_device
+from iondlms.ports.serial import Framing, LineSettings, device_errors, open_device, port_error
 
 if TYPE_CHECKING:
     from serialx import BaseSerialTransport
@@ -78,6 +79,11 @@ class SerialPort:
         """Where a client at the other end finds it; the device there has another name."""
         return self.settings.url
 
+    @property
+    def present(self) -> bool:
+        """Whether the device is there and open."""
+        return self._device is not None and not self._device.is_closing()
+
     async def bind(self) -> None:
         """Open the device; PortError if it cannot be had, or another program has it."""
         try:
@@ -109,6 +115,31 @@ class SerialPort:
             self._device.close()
             await self._device.wait_closed()
             self._device = None
+
+    async def change(self, baud: int, framing: Framing, make_endpoint: Callable[[float], Endpoint]) -> None:
+        """Work at another baud or framing from now on; PortError if the device refuses, and nothing changes.
+
+        The answer under way goes out before. Links end, as on a meter whose port is set up anew; a modem
+        hangs up, and gets its init string at the new baud. A device that is gone is opened so once it is
+        back.
+        """
+        settings = replace(self.settings, baud=baud, framing=framing)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS_S):
+                await self._sent.wait()
+        # Where the endpoint steers the line, the baud of the line is its affair.
+        steered = isinstance(self._endpoint, SteersLine)
+        if self._device is not None:
+            await self._set_up(self._device, self.settings, settings, steered)
+        self.settings, self._make_endpoint = settings, make_endpoint
+        if not steered:
+            self._line = self._state = LineState(baud)
+        if isinstance(self._endpoint, FollowsBaud):
+            modem = self._endpoint
+            self._run(lambda _, now: modem.configure(baud, now))
+        elif self._endpoint is not None:
+            self._renew()
+            self._arm()
 
     # --- the endpoint ---------------------------------------------------------------------------------
 
@@ -213,6 +244,17 @@ class SerialPort:
             if rts:
                 await device.set_modem_pins(rts=False)
         await self._configure(device, sending.state)
+
+    async def _set_up(
+        self, device: BaseSerialTransport, before: LineSettings, after: LineSettings, steered: bool
+    ) -> None:
+        try:
+            await device.reconfigure_port(**after.characters(with_baud=not steered))
+        except device_errors() as error:
+            with contextlib.suppress(*device_errors()):  # it says no, or it is gone
+                await device.reconfigure_port(**before.characters(with_baud=not steered))
+            reason = port_error(after.device, f"cannot be set to {after.baud} baud, {after.framing}", error)
+            raise PortError(f"{self.name}: {reason}") from error
 
     async def _configure(self, device: BaseSerialTransport, state: LineState) -> None:
         if state == self._line:

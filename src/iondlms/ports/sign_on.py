@@ -15,11 +15,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
 
 from iondlms.errors import LocalError, PortError
 from iondlms.ports.endpoint import LineState
 from iondlms.ports.parity import ERROR, add_parity, strip_parity
+from iondlms.ports.table import Step, rows
 
 __all__ = [
     "BAUD_CODES",
@@ -210,23 +211,13 @@ class ReaderState(Enum):
     SETTLING = "both change their baud; then it is done"
 
 
-class Step(NamedTuple):
-    """A row's right side."""
-
-    action: str
-    state: ReaderState
-
-
-def _rows(state: ReaderState, default: Step, **rows: Step) -> dict[tuple[ReaderState, SignOnInput], Step]:
-    return {(state, name): rows.get(name.name, default) for name in SignOnInput}
-
-
 _START, _ASKED, _CHOSEN, _SETTLING = ReaderState
 
-READER: Final[dict[tuple[ReaderState, SignOnInput], Step]] = {
-    **_rows(_START, Step("ignore", _START), TIMEOUT=Step("request", _ASKED)),
-    **_rows(
+READER: Final[dict[tuple[ReaderState, SignOnInput], Step[ReaderState]]] = {
+    **rows(_START, SignOnInput, Step("ignore", _START), TIMEOUT=Step("request", _ASKED)),
+    **rows(
         _ASKED,
+        SignOnInput,
         # A damaged identification is waited out: the meter must not be spoken over.
         Step("misheard", _ASKED),
         # Our own request is heard where the optical head reflects.
@@ -234,8 +225,9 @@ READER: Final[dict[tuple[ReaderState, SignOnInput], Step]] = {
         IDENTIFICATION=Step("acknowledge", _CHOSEN),
         TIMEOUT=Step("request", _ASKED),
     ),
-    **_rows(
+    **rows(
         _CHOSEN,
+        SignOnInput,
         Step("ignore", _CHOSEN),
         ACKNOWLEDGE=Step("confirmed", _SETTLING),
         # It asks for another baud than ours, or for no HDLC: what it does now is not known.
@@ -246,7 +238,7 @@ READER: Final[dict[tuple[ReaderState, SignOnInput], Step]] = {
         IDENTIFICATION=Step("acknowledge", _CHOSEN),
     ),
     # What is heard now came from another baud.
-    **_rows(_SETTLING, Step("ignore", _SETTLING), TIMEOUT=Step("end", _SETTLING)),
+    **rows(_SETTLING, SignOnInput, Step("ignore", _SETTLING), TIMEOUT=Step("end", _SETTLING)),
 }
 
 

@@ -68,13 +68,12 @@ class _Pair:
 class Listener:
     """Takes what is heard, gives what was answered; never raises for what it hears."""
 
-    __slots__ = ("_pairs", "_streams", "broken_off", "frames", "unheard_starts")
+    __slots__ = ("_pairs", "_streams", "frames", "unheard_starts")
 
     def __init__(self) -> None:
         self._streams: dict[str, _Stream] = {}
         self._pairs: dict[tuple[object, object], _Pair] = {}
         self.frames = 0  # good ones, and WPDUs
-        self.broken_off = 0  # answers that did not come to their end
         self.unheard_starts = 0  # blocks whose first ones were not heard
 
     @property
@@ -205,7 +204,6 @@ class Listener:
     def _end(self, pair: _Pair) -> Iterator[Heard]:
         joiner, pair.joiner = pair.joiner, None
         if joiner is not None:
-            self.broken_off += not joiner.complete
             yield _heard(pair, joiner.octets, joiner.complete)
 
 

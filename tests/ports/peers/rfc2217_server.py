@@ -9,7 +9,7 @@ import contextlib
 import select
 import socket
 import sys
-from typing import Any, ClassVar
+from typing import Any
 
 import serial  # type: ignore[import-untyped]
 import serial.rfc2217  # type: ignore[import-untyped]
@@ -22,21 +22,6 @@ class PtyDevice(serial.Serial):  # type: ignore[misc]
     rts = dtr = property(lambda self: True, lambda self, value: None)
 
 
-class Manager(serial.rfc2217.PortManager):  # type: ignore[misc]
-    """Confirms the masks as RFC 2217 wants it; pyserial's own does not, and serialx waits for it."""
-
-    _MASKS: ClassVar[dict[bytes, bytes]] = {
-        serial.rfc2217.SET_LINESTATE_MASK: serial.rfc2217.SERVER_SET_LINESTATE_MASK,
-        serial.rfc2217.SET_MODEMSTATE_MASK: serial.rfc2217.SERVER_SET_MODEMSTATE_MASK,
-    }
-
-    def _telnet_process_subnegotiation(self, suboption: bytes) -> None:
-        super()._telnet_process_subnegotiation(suboption)
-        answer = self._MASKS.get(suboption[1:2])
-        if suboption[:1] == serial.rfc2217.COM_PORT_OPTION and answer is not None:
-            self.rfc2217_send_subnegotiation(answer, suboption[2:3])
-
-
 class Caller:
     """The socket as the PortManager wants it."""
 
@@ -45,7 +30,7 @@ class Caller:
 
 
 def serve(device: Any, connection: socket.socket) -> None:
-    manager = Manager(device, Caller(connection))
+    manager = serial.rfc2217.PortManager(device, Caller(connection))
     while True:
         ready, _, _ = select.select([connection, device.fileno()], [], [])
         if device.fileno() in ready:

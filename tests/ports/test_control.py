@@ -1,0 +1,173 @@
+"""The socket for commands: who may have it, and what comes over it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from iondlms.errors import LocalError, PortError
+from iondlms.ports.control import ControlServer, ask
+
+Answer = Callable[[dict[str, Any]], Awaitable[Any]]
+
+
+async def echo(request: dict[str, Any]) -> Any:
+    if request.get("command") == "refuse":
+        raise LocalError("that cannot be")
+    if request.get("command") == "fail":
+        raise ZeroDivisionError
+    return request
+
+
+@asynccontextmanager
+async def serving(path: Path, answer: Answer = echo) -> AsyncIterator[ControlServer]:
+    server = ControlServer(path, answer)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+async def asked(path: Path, request: dict[str, Any]) -> Any:
+    return await asyncio.to_thread(ask, path, request, 5.0)
+
+
+async def raw(path: Path, octets: bytes) -> list[dict[str, Any]]:
+    """Send octets and return what comes until nothing more does."""
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(octets)
+    writer.write_eof()
+    answers = [json.loads(line) for line in (await reader.read()).splitlines()]
+    writer.close()
+    return answers
+
+
+async def test_it_is_the_owners_alone_and_goes_with_the_server(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    async with serving(path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert await asked(path, {"command": "x", "unit": 1}) == {"command": "x", "unit": 1}
+        with pytest.raises(LocalError, match="that cannot be"):
+            await asked(path, {"command": "refuse"})
+    assert not path.exists()
+
+
+async def test_a_bug_costs_the_request_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(tmp_path / "control.sock") as server:
+        with pytest.raises(LocalError, match="the command failed"):
+            await asked(server.path, {"command": "fail"})
+        assert "ZeroDivisionError" in caplog.text
+        assert await asked(server.path, {}) == {}
+
+
+async def test_what_a_killed_process_left_gives_way(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    with pytest.raises(PortError, match="is it running"):
+        await asked(path, {})
+    async with serving(path):
+        assert await asked(path, {}) == {}
+
+
+async def test_a_live_one_is_an_error_and_stays(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    async with serving(path):
+        with pytest.raises(PortError, match="another process does"):
+            await ControlServer(path, echo).start()
+        assert await asked(path, {}) == {}
+
+
+async def test_a_file_that_is_no_socket_is_an_error_and_stays(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    path.write_text("mine", "utf-8")
+    with pytest.raises(PortError, match="no socket"):
+        await ControlServer(path, echo).start()
+    assert path.read_text("utf-8") == "mine"
+
+
+async def test_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(PortError, match="No such file"):
+        await ControlServer(tmp_path / "nowhere" / "control.sock", echo).start()
+    with pytest.raises(PortError, match="is it running"):
+        ask(tmp_path / "control.sock", {})
+
+
+async def test_what_another_process_put_there_is_not_taken_away(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    async with serving(path):
+        path.unlink()
+        path.write_text("another's", "utf-8")
+    assert path.exists()
+
+
+async def test_a_path_that_is_longer_than_an_address(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 120)
+    folder.mkdir()
+    async with serving(folder / "control.sock") as server:
+        assert await asked(server.path, {}) == {}
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "octets", [b"\n", b"{\n", b"[1]\n", b"\xff\xfe\n", b"[" * 60_000 + b"\n", b'"x"\n', b"\0" * 100 + b"\n"]
+)
+async def test_what_is_no_request_is_told_and_the_next_one_served(tmp_path: Path, octets: bytes) -> None:
+    async with serving(tmp_path / "control.sock") as server:
+        answers = await raw(server.path, octets + b'{"command": "x"}\n')
+        assert answers == [
+            {"ok": False, "error": "a request is one JSON object in one line"},
+            {"ok": True, "result": {"command": "x"}},
+        ]
+
+
+async def test_a_line_without_end_is_cut_off(tmp_path: Path) -> None:
+    async with serving(tmp_path / "control.sock") as server:
+        reader, writer = await asyncio.open_unix_connection(server.path)
+        writer.write(b"x" * 200_000)
+        (answer,) = [json.loads(line) for line in (await reader.read(1000)).splitlines()]
+        assert answer["error"] == "a line has 65536 octets at most"
+        writer.close()
+
+
+async def test_half_a_line_and_gone(tmp_path: Path) -> None:
+    async with serving(tmp_path / "control.sock") as server:
+        assert await raw(server.path, b'{"command"') == []
+        assert await asked(server.path, {}) == {}
+
+
+async def test_only_so_many_at_once(tmp_path: Path) -> None:
+    async with serving(tmp_path / "control.sock") as server:
+        there = [await asyncio.open_unix_connection(server.path) for _ in range(16)]
+        await asyncio.sleep(0)
+        with pytest.raises(PortError):
+            await asked(server.path, {})
+        for _, writer in there:
+            writer.close()
+            await writer.wait_closed()
+        async with asyncio.timeout(5):
+            while server._clients:
+                await asyncio.sleep(0)
+        assert await asked(server.path, {}) == {}
+
+
+@pytest.mark.parametrize("octets", [b"", b"{}\n", b"hello\n", b'{"ok": true'])
+async def test_something_else_answers(tmp_path: Path, octets: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(octets)
+        writer.close()
+
+    path = tmp_path / "control.sock"
+    async with await asyncio.start_unix_server(serve, path):
+        with pytest.raises(PortError):
+            await asked(path, {})

@@ -9,6 +9,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.extras import needs
 
 from iondlms.errors import LocalError
 from iondlms.ion import MemoryLog, Row, RowFormat
@@ -30,7 +31,7 @@ def test_the_packed_form_is_little_endian_without_padding() -> None:
 
 
 def test_numpy_sees_the_columns() -> None:
-    numpy = pytest.importorskip("numpy")
+    numpy = needs("numpy")
     octets = RowFormat(3).pack(Row(5, 6, (7, 8, None))) * 2
     table = numpy.frombuffer(octets, [("utc_ms", "<i8"), ("status", "<u2"), ("values", "<i8", 3)])
     assert table["values"].tolist() == [[7, 8, -(1 << 63)]] * 2

@@ -23,6 +23,7 @@ from iondlms.ion import (
     moved,
 )
 from iondlms.ion.power_meter import PowerMeter, PowerMeterSetup
+from iondlms.ion.quadrants import QuadrantState
 
 BEGIN = utc(2026, 6, 1)
 MODULUS = 10**6
@@ -201,8 +202,10 @@ def test_states_kept_before_there_were_other_meters_are_read() -> None:
     assert MeterState.decode(state.encode()) == state
     assert state.power_meter.followed == (True, True, True, True, False)
     body = json.loads(state.encode())
-    del body["followed"]
-    assert MeterState.decode(json.dumps(body)).power_meter.followed == (False,) * 5
+    for key in ("followed", "extremes", "quadrants"):
+        del body[key]
+    old = MeterState.decode(json.dumps(body)).power_meter
+    assert (old.followed, old.extremes, old.quadrants) == ((False,) * 5, {}, QuadrantState())
 
 
 # Supply

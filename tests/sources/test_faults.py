@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -71,6 +72,9 @@ def test_a_lost_phase_has_no_voltage_and_no_power() -> None:
     assert (now["Vln b"], now["I b"], now["kW b"]) == (0, 0, 0)
     assert (now["Vln a"], now["kW a"]) == (before["Vln a"], before["kW a"])
     assert now["kW tot"] == (now["kW a"] or 0) + (now["kW c"] or 0)
+    assert now["kVA tot"] == round(math.hypot(now["kW tot"] or 0, now["kVAR tot"] or 0))
+    # Between the lost phase and another there is what that other has to neutral.
+    assert (now["Vll ab"], now["Vll bc"], now["Vll ca"]) == (now["Vln a"], now["Vln c"], before["Vll ca"])
     whole, left = LOAD.flow(at, at + MINUTE), source.flow(at, at + MINUTE)
     for a, b in zip(whole, left, strict=True):
         assert abs(b - a * 655 // 1000) <= 1

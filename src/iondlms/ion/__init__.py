@@ -17,7 +17,18 @@ from .periodic_timer import MonthEnd, PeriodicTimer
 from .power_meter import PowerMeterSetup
 from .quantities import QUANTITIES, Kind, Quantity, quantity, rounded
 from .recorder import STATUS_INVALID, DataRecorder, DataRecorderSetup, Status
-from .source import NO_FLOW, Flow, Registers, RegisterSource, Source, SupplySource, moved
+from .source import (
+    NO_FLOW,
+    Flow,
+    Quadrants,
+    QuadrantSource,
+    Registers,
+    RegisterSource,
+    Source,
+    SupplySource,
+    TellingSource,
+    moved,
+)
 from .state import MeterState, Pending, Saved
 
 __all__ = [
@@ -47,6 +58,8 @@ __all__ = [
     "PeriodicTimer",
     "PowerMeterSetup",
     "Priority",
+    "QuadrantSource",
+    "Quadrants",
     "Quantity",
     "RegisterSource",
     "Registers",
@@ -56,6 +69,7 @@ __all__ = [
     "Source",
     "Status",
     "SupplySource",
+    "TellingSource",
     "default_framework",
     "moved",
     "quantity",

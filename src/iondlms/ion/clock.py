@@ -9,13 +9,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from iondlms.errors import LocalError
 
-__all__ = ["CALENDAR_MS", "MAX_DST_PAIRS", "Clock", "ClockSetup", "setup_from_zone"]
+__all__ = ["CALENDAR_MS", "MAX_DST_PAIRS", "Clock", "ClockSetup", "known_zone", "setup_from_zone"]
 
 MAX_DST_PAIRS: Final = 20
 # The years 2 to 9998 in UTC milliseconds: of these a date can be made in every zone.
@@ -34,6 +35,11 @@ class ClockSetup:
     time_sync_source: str = "ETHERNET"  # the one port whose clients may set the time
     time_sync_type: Literal["UTC", "LOCAL"] = "UTC"  # what a time without a deviation is
     event_threshold_ms: int = 1000  # a step above this sets the status bit
+    # What makes the meter's second: its crystal, the mains' frequency, or who sets the time. Here it is
+    # always the host's clock that counts, so this is what the meter says of itself (COSEM's clock base).
+    clock_source: Literal["INTERNAL", "LINE FREQ", "COMM"] = "INTERNAL"
+    # Whether the time is known to be right when the meter starts; otherwise only once it was set.
+    trusted: bool = True
 
     def __post_init__(self) -> None:
         if not -720 <= self.tz_offset_min <= 840:
@@ -47,6 +53,10 @@ class ClockSetup:
             raise LocalError(
                 "DST pairs must be in order: each start before its end, each end before the next start"
             )
+        if self.clock_source not in ("INTERNAL", "LINE FREQ", "COMM"):
+            raise LocalError(
+                f"no Clock Source is called {self.clock_source!r}; there are INTERNAL, LINE FREQ and COMM"
+            )
         if self.event_threshold_ms < 0:
             raise LocalError(f"an event threshold of {self.event_threshold_ms} ms is negative")
 
@@ -54,17 +64,20 @@ class ClockSetup:
 class Clock:
     """The running clock, made by `set` or started by the meter."""
 
+    __slots__ = ("_base_ms", "_base_now", "_switches", "setup", "steps", "valid")
+
     def __init__(self, setup: ClockSetup | None = None) -> None:
-        self.setup = ClockSetup() if setup is None else setup
+        self.change(ClockSetup() if setup is None else setup)
         self.valid = False  # "the time is known to be right"; true once the clock was started or set
-        self.steps = 0
-        self.last_step_ms = 0
+        self.steps = 0  # how often it was set
         self._base_ms = 0
         self._base_now = 0.0
+
+    def change(self, setup: ClockSetup) -> None:
+        """Take other settings; the time runs on."""
+        self.setup = setup
         # Starts and ends in one ascending list: an odd count of those passed is DST.
-        self._switches = [instant for pair in self.setup.dst_pairs for instant in pair]
-        if self.setup.dst_offset_min == 0:
-            self._switches = []
+        self._switches = _switches(setup.dst_pairs) if setup.dst_offset_min else ()
 
     @property
     def tz_offset_min(self) -> int:
@@ -90,7 +103,6 @@ class Clock:
         step_ms = utc_ms - self.utc_ms(now)
         self.start(utc_ms, now)
         self.steps += 1
-        self.last_step_ms = step_ms
         return step_ms
 
     def noticed(self, step_ms: int) -> bool:
@@ -127,10 +139,6 @@ class Clock:
         dst = self.setup.dst_offset_min if self.dst_active(utc_ms) else 0
         return self.setup.tz_offset_min + dst
 
-    def deviation_min(self, utc_ms: int) -> int:
-        """Return the minutes to add to local time to get UTC: UTC+1 is -60."""
-        return -self.offset_min(utc_ms)
-
     def local_ms(self, utc_ms: int) -> int:
         """Return local time at the instant."""
         return utc_ms + self.offset_min(utc_ms) * _MINUTE_MS
@@ -147,10 +155,16 @@ class Clock:
         return min(fits, default=standard)
 
 
+@lru_cache(maxsize=16)  # many meters are of one zone
+def _switches(pairs: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
+    return tuple([instant for pair in pairs for instant in pair])
+
+
 def setup_from_zone(
     zone: str,
     first_year: int,
     *,
+    needed_year: int | None = None,
     time_sync_source: str = "ETHERNET",
     time_sync_type: Literal["UTC", "LOCAL"] = "UTC",
     event_threshold_ms: int = 1000,
@@ -159,18 +173,23 @@ def setup_from_zone(
 
     The smaller offset of the zone is taken as standard time, so Dublin and Casablanca, which the zone
     rules describe as "negative DST", look like all others; where a zone changes no more, it is the one it
-    stays on. LocalError for an unknown zone, and for one that has more than two offsets in the years asked.
+    stays on. The module has one standard time: of a zone that has moved to another (Nuuk in 2023) the pairs
+    begin later, but not after `needed_year` has begun. LocalError for an unknown zone, and for one that
+    still has more than two offsets.
     """
-    try:
-        info = ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise LocalError(f"no time zone is called {zone!r}; names look like Europe/Madrid") from error
+    info = known_zone(zone)
     if not 1970 < first_year < 2200:
         raise LocalError(f"the year {first_year} is not within 1971 to 2199")
+    needed = first_year if needed_year is None else needed_year
     changes = _offset_changes(info, first_year)
+    while len({offset for _, offset in changes}) > 2 and changes[1][0] <= _year_begin_s(needed) * 1000:
+        del changes[0]
     offsets = {offset for _, offset in changes}
     if len(offsets) > 2:
-        raise LocalError(f"{zone} changes its standard time after {first_year}; give the DST pairs by hand")
+        raise LocalError(
+            f"{zone} changes its standard time after {needed} began, and the Clock module has one;"
+            " give TZ offset, DST offset and DST pairs by hand (tz_offset, dst_offset, dst)"
+        )
     # No change in the last year looked at: the zone has settled (Amman on its summer time, in 2022), and
     # what it left, be it the smaller offset, is what the pairs tell of.
     settled = changes[-1][0] < _year_begin_s(first_year + MAX_DST_PAIRS) * 1000
@@ -191,6 +210,14 @@ def setup_from_zone(
         time_sync_type=time_sync_type,
         event_threshold_ms=event_threshold_ms,
     )
+
+
+def known_zone(zone: str) -> ZoneInfo:
+    """Return the rules of an IANA zone; LocalError if there is none of that name."""
+    try:
+        return ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise LocalError(f"no time zone is called {zone!r}; names look like Europe/Madrid") from error
 
 
 def _offset_changes(info: ZoneInfo, first_year: int) -> list[tuple[int, int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from enum import IntEnum, unique
 from typing import NamedTuple
@@ -50,10 +49,17 @@ class EventLogSetup:
 class EventLog:
     """The events that are durable, newest last; the oldest goes when the depth is reached."""
 
+    __slots__ = ("_events", "next_sequence", "setup")
+
     def __init__(self, setup: EventLogSetup | None = None) -> None:
         self.setup = EventLogSetup() if setup is None else setup
         self.next_sequence = 0
-        self._events: deque[Event] = deque(maxlen=self.setup.depth)
+        self._events: list[Event] = []  # a deque takes 600 octets before there is one
+
+    def change(self, setup: EventLogSetup) -> None:
+        """Take other settings; the oldest events go if they are more than the depth."""
+        self.setup = setup
+        del self._events[: -setup.depth]
 
     @property
     def events(self) -> tuple[Event, ...]:
@@ -70,6 +76,7 @@ class EventLog:
 
     def publish(self, events: list[Event]) -> None:
         """Let readers see events that are now durable."""
-        self._events.extend(events)
+        self._events += events
+        del self._events[: -self.setup.depth]
         if events:
             self.next_sequence = max(self.next_sequence, events[-1].sequence + 1)

@@ -21,25 +21,26 @@ __all__ = ["BILLING", "LOAD_PROFILE", "Framework", "default_framework"]
 
 _T = TypeVar("_T")
 
+
+def _columns(*names: str) -> tuple[tuple[str, str], ...]:
+    """Return names with the logical names that the catalogue has for them."""
+    return tuple((name, code) for name in names if (code := quantity(name).obis) is not None)
+
+
 # The columns of the two profiles, in the order of the manufacturer's technical note.
-LOAD_PROFILE: Final = (
-    ("kWh del int", "1-1:1.29.0*255"),
-    ("kVARh del int", "1-1:3.29.0*255"),
-    ("kWh rec int", "1-1:2.29.0*255"),
-    ("kVARh rec int", "1-1:4.29.0*255"),
-)
-BILLING: Final = (
-    ("kWh del", "1-1:1.8.0*255"),
-    ("kWh rec", "1-1:2.8.0*255"),
-    ("kWh del-rec", "1-1:16.8.0*255"),
-    ("kVARh del", "1-1:3.8.0*255"),
-    ("kVARh rec", "1-1:4.8.0*255"),
-    ("kVARh del-rec", "1-1:128.8.0*255"),
-    ("kVAh del+rec", "1-1:9.8.0*255"),
-    ("kW sd del-rec", "1-1:16.4.0*255"),
-    ("kVAR sd del-rec", "1-1:128.4.0*255"),
-    ("kVA sd del+rec", "1-1:9.4.0*255"),
-    ("PF sign mean", "1-1:13.0.0*255"),
+LOAD_PROFILE: Final = _columns("kWh del int", "kVARh del int", "kWh rec int", "kVARh rec int")
+BILLING: Final = _columns(
+    "kWh del",
+    "kWh rec",
+    "kWh del-rec",
+    "kVARh del",
+    "kVARh rec",
+    "kVARh del-rec",
+    "kVAh del+rec",
+    "kW sd del-rec",
+    "kVAR sd del-rec",
+    "kVA sd del+rec",
+    "PF sign mean",
 )
 
 _SERIAL_NUMBERS: Final = {
@@ -67,6 +68,9 @@ class Framework:
         triggers = _by_name("timer or trigger", ((each.name, each) for each in self.triggers))
         if not isinstance(triggers.get(self.interval_timer), PeriodicTimer):
             raise LocalError(f"the interval timer {self.interval_timer!r} is no Periodic Timer")
+        for timer in self.triggers:
+            if isinstance(timer, PeriodicTimer):
+                _check_sync(timer, triggers)
         recorders = _by_name("Data Recorder", ((each.name, each) for each in self.data_recorders))
         for recorder in self.data_recorders:
             self._check_recorder(recorder, triggers)
@@ -98,7 +102,17 @@ class Framework:
     @property
     def interval_s(self) -> int:
         """Length of the interval of the "int" quantities."""
-        return next(each.period_s for each in self.triggers if each.name == self.interval_timer)
+        return self.interval.period_s
+
+    @property
+    def interval(self) -> PeriodicTimer:
+        """The timer that ends those intervals."""
+        (timer,) = (
+            each
+            for each in self.triggers
+            if each.name == self.interval_timer and isinstance(each, PeriodicTimer)
+        )
+        return timer
 
     def _check_recorder(
         self, recorder: DataRecorderSetup, triggers: dict[str, PeriodicTimer | MonthEnd]
@@ -137,6 +151,21 @@ def default_framework(
         ),
         clock=ClockSetup() if clock is None else clock,
     )
+
+
+def _check_sync(timer: PeriodicTimer, triggers: dict[str, PeriodicTimer | MonthEnd]) -> None:
+    if not timer.sync_input:
+        return
+    other = triggers.get(timer.sync_input)
+    if other is None:
+        raise LocalError(
+            f"Periodic Timer {timer.name!r}: there is no trigger {timer.sync_input!r} to sync to"
+        )
+    if isinstance(other, PeriodicTimer) and (other.sync_input or other == timer):
+        raise LocalError(
+            f"Periodic Timer {timer.name!r}: its Sync input is {other.name!r}, which has a Sync input itself;"
+            " link both to the same trigger"
+        )
 
 
 def _by_name(kind: str, pairs: Iterable[tuple[str, _T]]) -> dict[str, _T]:

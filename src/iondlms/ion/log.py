@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final, NamedTuple, Protocol
 
 from iondlms.errors import LocalError
 
-__all__ = ["NO_VALUE", "Log", "MemoryLog", "Row", "RowFormat"]
+__all__ = ["NO_VALUE", "Log", "MemoryLog", "Row", "RowFormat", "found_in"]
 
+_CHUNK: Final = 128  # rows: what a snapshot of a range copies of its two ends, against one reference each
 NO_VALUE: Final = -(1 << 63)  # stands for None in a packed row
 
 
@@ -43,7 +45,7 @@ class RowFormat:
     @property
     def struct(self) -> struct.Struct:
         """The form as `struct` writes it: utc_ms, status, values."""
-        return struct.Struct(f"<qH{self.columns}q")
+        return _struct(self.columns)
 
     def pack(self, row: Row) -> bytes:
         """Return the octets of a row; LocalError if its values are not as many as the columns."""
@@ -56,6 +58,11 @@ class RowFormat:
         """Yield the rows of whole packed octets."""
         for utc_ms, status, *values in self.struct.iter_unpack(octets):
             yield Row(utc_ms, status, tuple(None if value == NO_VALUE else value for value in values))
+
+
+@lru_cache(maxsize=64)
+def _struct(columns: int) -> struct.Struct:
+    return struct.Struct(f"<qH{columns}q")
 
 
 class Log(Protocol):
@@ -95,6 +102,10 @@ class Log(Protocol):
         """Return rows `first` to `end` - 1, less those forgotten or not yet there."""
         ...
 
+    def pieces(self, first: int, end: int) -> list[bytes]:
+        """Return the same rows in some pieces, none empty, in order: a snapshot, hardly copied."""
+        ...
+
     def instants(self, first: int, end: int) -> Sequence[int]:
         """Return the UTC milliseconds of the same rows."""
         ...
@@ -108,17 +119,23 @@ class Log(Protocol):
 
 
 class MemoryLog:
-    """A `Log` in one bytearray; an empty one costs a few hundred octets."""
+    """A `Log` in chunks of 128 rows that are never changed, and a tail that grows.
 
-    __slots__ = ("_data", "_depth", "_falls", "_first", "_stride")
+    So whoever has asked for rows holds chunks, and no copy of a year; an empty log is a few hundred octets.
+    """
+
+    __slots__ = ("_chunks", "_depth", "_end", "_falls", "_first", "_origin", "_stride", "_tail")
 
     def __init__(self, row_format: RowFormat, depth: int) -> None:
         if depth < 1:
             raise LocalError(f"a log of {depth} rows keeps nothing")
         self._stride = row_format.stride
         self._depth = depth
-        self._data = bytearray()
+        self._chunks: list[bytes] = []  # full ones; the first may begin with rows that are forgotten
+        self._tail = bytearray()
+        self._origin = 0  # the number of the first row of the first chunk
         self._first = 0
+        self._end = 0
         # Rows that are earlier than the row before: between two of them the log is sorted.
         self._falls: list[int] = []
 
@@ -130,31 +147,37 @@ class MemoryLog:
     @property
     def end(self) -> int:
         """The sequence number that the next row will have."""
-        return self._first + len(self._data) // self._stride
+        return self._end
 
     @property
     def count(self) -> int:
         """Rows kept."""
-        return len(self._data) // self._stride
+        return self._end - self._first
 
     def extend(self, rows: bytes | bytearray) -> None:
         """Append whole packed rows, and forget the oldest above the depth."""
         if len(rows) % self._stride:
             raise LocalError(f"{len(rows)} octets are not whole rows of {self._stride}")
-        number = self.end
-        self._data += rows
+        number = self._end
+        self._tail += rows
+        self._end += len(rows) // self._stride
+        size = _CHUNK * self._stride
+        if len(self._tail) >= size:
+            whole = len(self._tail) - len(self._tail) % size
+            octets = bytes(self._tail)
+            self._chunks += [octets[at : at + size] for at in range(0, whole, size)]
+            self._tail = bytearray(octets[whole:])
         begin = max(number - 1, self._first)
-        instants = self.instants(begin, self.end)
-        for index in range(1, len(instants)):
-            if instants[index] < instants[index - 1]:
-                self._falls.append(begin + index)
+        instants = self.instants(begin, self._end)
+        self._falls += [begin + 1 + index for index, (old, new) in enumerate(pairwise(instants)) if new < old]
         self._trim()
 
     def clear(self, end: int) -> None:
         """Forget all rows; the next will be number `end`."""
-        self._data = bytearray()
+        self._chunks = []
+        self._tail = bytearray()
         self._falls = []
-        self._first = end
+        self._origin = self._first = self._end = end
 
     def resize(self, depth: int) -> None:
         """Keep at most `depth` rows from now on, and forget the oldest above it."""
@@ -165,8 +188,23 @@ class MemoryLog:
 
     def packed(self, first: int, end: int) -> bytes:
         """Return rows `first` to `end` - 1, less those forgotten or not yet there."""
-        low, high = max(first, self._first) - self._first, min(end, self.end) - self._first
-        return bytes(memoryview(self._data)[low * self._stride : max(low, high) * self._stride])
+        return b"".join(self.pieces(first, end))
+
+    def pieces(self, first: int, end: int) -> list[bytes]:
+        """Return the same rows in pieces: whole chunks are those of the log itself."""
+        low, high = max(first, self._first) - self._origin, min(end, self._end) - self._origin
+        if low >= high:
+            return []
+        stride = self._stride
+        from_chunk, until_chunk = low // _CHUNK, min(-(-high // _CHUNK), len(self._chunks))
+        found = self._chunks[from_chunk:until_chunk]
+        if found:
+            # The last first: it may be the same.
+            found[-1] = found[-1][: (high - (until_chunk - 1) * _CHUNK) * stride]
+            found[0] = found[0][(low - from_chunk * _CHUNK) * stride :]
+        chunked = len(self._chunks) * _CHUNK
+        rest = bytes(self._tail[max(low - chunked, 0) * stride : max(high - chunked, 0) * stride])
+        return [*found, rest] if rest else found
 
     def instants(self, first: int, end: int) -> Sequence[int]:
         """Return the UTC milliseconds of the same rows."""
@@ -175,30 +213,38 @@ class MemoryLog:
 
     def find(self, start_ms: int, end_ms: int) -> tuple[tuple[int, int], ...]:
         """Return the rows with `start_ms <= utc_ms <= end_ms` as runs (first, end)."""
-        found: list[tuple[int, int]] = []
-        borders = [self._first, *self._falls, self.end]
-        for low, high in pairwise(borders):
-            numbers = range(low, high)
-            first = low + bisect_left(numbers, start_ms, key=self._instant)
-            end = low + bisect_right(numbers, end_ms, key=self._instant)
-            if first >= end:
-                continue
-            if found and found[-1][1] == first:
-                found[-1] = (found[-1][0], end)
-            else:
-                found.append((first, end))
-        return tuple(found)
+        return found_in(self._first, self._falls, self._end, self._instant, start_ms, end_ms)
 
     def _instant(self, sequence: int) -> int:
-        offset = (sequence - self._first) * self._stride
-        return int.from_bytes(self._data[offset : offset + 8], "little", signed=True)
+        chunk, row = divmod(sequence - self._origin, _CHUNK)
+        octets = self._chunks[chunk] if chunk < len(self._chunks) else self._tail
+        return int.from_bytes(octets[row * self._stride : row * self._stride + 8], "little", signed=True)
 
     def _trim(self) -> None:
         surplus = self.count - self._depth
         if surplus <= 0:
             return
-        # Cheap: a bytearray gives up its front without moving the rest.
-        del self._data[: surplus * self._stride]
         self._first += surplus
+        gone = (self._first - self._origin) // _CHUNK
+        del self._chunks[:gone]
+        self._origin += gone * _CHUNK
         while self._falls and self._falls[0] <= self._first:
             del self._falls[0]
+
+
+def found_in(
+    first: int, falls: Sequence[int], end: int, instant: Callable[[int], int], start_ms: int, end_ms: int
+) -> tuple[tuple[int, int], ...]:
+    """Return the rows within two instants as runs (first, end): by halving, between the falls."""
+    found: list[tuple[int, int]] = []
+    for low, high in pairwise([first, *falls, end]):
+        numbers = range(low, high)
+        begin = low + bisect_left(numbers, start_ms, key=instant)
+        stop = low + bisect_right(numbers, end_ms, key=instant)
+        if begin >= stop:
+            continue
+        if found and found[-1][1] == begin:
+            found[-1] = (found[-1][0], stop)
+        else:
+            found.append((begin, stop))
+    return tuple(found)

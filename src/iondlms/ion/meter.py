@@ -7,7 +7,7 @@ reader asks for something, makes the returned batch durable, and then publishes 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from iondlms.errors import LocalError, OtherReason, ReadWriteDenied
@@ -15,26 +15,18 @@ from iondlms.errors import LocalError, OtherReason, ReadWriteDenied
 from .clock import Clock
 from .event_log import EventLog, Priority
 from .framework import Framework
-from .log import Log, MemoryLog, RowFormat
-from .periodic_timer import PeriodicTimer, Trigger
+from .log import Log
+from .periodic_timer import PeriodicTimer
 from .power_meter import PowerMeter
-from .recorder import DataRecorder, Status
+from .pulses import Alarm, Boundaries, Pulses, by_name, timer_of
+from .recorder import DataRecorder, DataRecorderSetup, Status, memory_log
+from .setup_change import ChangedRecorders, what_changes
 from .source import Source, SupplySource
 from .state import MeterState, Pending, RecorderState, Saved
 
 __all__ = ["IonMeter"]
 
-_NEVER: Final = 1 << 62
 _MAX_UTC_MS: Final = 7_258_118_400_000  # the year 2200: date-times of every zone still fit
-
-
-@dataclass(slots=True)
-class _Alarm:
-    """Something that happens at instants of the meter's UTC; `follow` gives the next."""
-
-    fire: Callable[[int], None]
-    follow: Callable[[int], int | None]
-    due_ms: int = _NEVER
 
 
 class IonMeter:
@@ -50,18 +42,19 @@ class IonMeter:
         source: Source,
         *,
         heartbeat_s: int | None = 60,
-        make_log: Callable[[RowFormat, int], Log] = MemoryLog,
+        make_log: Callable[[DataRecorderSetup], Log] = memory_log,
     ) -> None:
         self.framework = framework
         self.clock = Clock(framework.clock)
         self.power_meter = PowerMeter(source, framework.power_meter, self._log)
         self._supply = source if isinstance(source, SupplySource) else None
         self.event_log = EventLog(framework.event_log)
-        triggers: dict[str, Trigger] = {each.name: each for each in framework.triggers}
+        triggers = by_name(framework.triggers)
         self.recorders: dict[str, DataRecorder] = {
             setup.name: DataRecorder(setup, self.power_meter, triggers.get(setup.record_input), make_log)
             for setup in framework.data_recorders
         }
+        self._make_log = make_log
         self.powered = False
         self._back_ms: int | None = None  # when a cut of the source's own making will be over
         self._heartbeat_ms = None if heartbeat_s is None else heartbeat_s * 1000
@@ -73,8 +66,9 @@ class IonMeter:
         self._touched = False  # whether the state must be handed out at the next `advance`
         self._strangers: dict[str, RecorderState] = {}  # recorders kept, but not in this framework
         self._batch = self._new_batch()
-        self._alarms = self._make_alarms(triggers)
-        self._due_ms = _NEVER
+        self._pulses = Pulses(triggers, self.clock)
+        self._alarms = self._make_alarms()
+        self._due_ms = 0
 
     # Time
 
@@ -93,7 +87,7 @@ class IonMeter:
                 f"what is stored is of an {kept} and not of an {own}; give each meter its own folder"
             )
         self._offset_ms = 0 if saved is None else saved.state.offset_ms
-        self.clock.start(utc_ms + self._offset_ms, now)
+        self.clock.start(utc_ms + self._offset_ms, now, valid=self.framework.clock.trusted)
         self._now = now
         for recorder in self.recorders.values():
             recorder.deepen(history_rows)
@@ -103,13 +97,13 @@ class IonMeter:
         empty = not any(recorder.log.count for recorder in self.recorders.values())
         if saved is not None and not (history_rows and empty):
             self._dst = self.clock.dst_active(saved.state.alive_ms)
-            self._resume(saved.state.alive_ms, at_ms, logged=not saved.state.powered)
+            self._resume(saved.state.alive_ms, at_ms, f"{own} started", logged=not saved.state.powered)
             return
         begin_ms = self._history_begin(at_ms, history_rows) if history_rows else at_ms
         for recorder in self.recorders.values():
             # With history the meter has been running all along, and nothing happened before its first row.
             recorder.bits = Status(0) if history_rows else Status.POWER_UP
-        self._log(begin_ms, Priority.WARNING, "Power up", f"{self.framework.factory.device_type} started")
+        self._log(begin_ms, Priority.WARNING, "Power up", f"{own} started")
         self.powered = True
         self._dst = self.clock.dst_active(begin_ms)
         self._arm(begin_ms)
@@ -132,7 +126,8 @@ class IonMeter:
     def publish(self, batch: Pending) -> None:
         """Let readers see a batch that is durable now; batches come in the order of `advance`."""
         for name, rows in batch.rows.items():
-            self.recorders[name].publish(rows)
+            if name in self.recorders:  # else it is no more since
+                self.recorders[name].publish(rows)
         self.event_log.publish(batch.events)
 
     def next_deadline(self) -> float | None:
@@ -184,19 +179,16 @@ class IonMeter:
     # What can be done to a meter; the next `advance` returns what must become durable
 
     def set_time(self, utc_ms: int, now: float, port: str) -> int:
-        """Set the clock; return the step in milliseconds.
+        """Set the clock; return the step in milliseconds. Each time that it is set is an event.
 
+        A refusal is one too, but told by whoever asks, who knows of more reasons than the two here:
         ReadWriteDenied if the port is not the Time Sync Source, OtherReason for a year that no
         date-time holds: then the clock stays as it was.
         """
         self._catch_up(now)
         if not self.clock.accepts(port):
-            self._log(
-                self._at_ms, Priority.WARNING, f"Time set over {port}", "refused: not the Time Sync Source"
-            )
             raise ReadWriteDenied(f"{port} is not the Time Sync Source")
         if not 0 <= utc_ms < _MAX_UTC_MS:
-            self._log(self._at_ms, Priority.WARNING, f"Time set over {port}", "refused: out of range")
             raise OtherReason(f"{utc_ms} ms is not within the years 1970 to 2199")
         before_ms = self._at_ms
         step_ms = self.clock.step(utc_ms, now)
@@ -209,14 +201,17 @@ class IonMeter:
         self._touched = True
         return step_ms
 
-    def power_down(self, now: float) -> None:
-        """Cut the power, or stop gracefully: nothing is measured or recorded, only the clock runs on."""
+    def power_down(self, now: float, why: str = "") -> None:
+        """Cut the power, or stop gracefully: nothing is measured or recorded, only the clock runs on.
+
+        `why` is told in the event.
+        """
         if self._back_ms is not None:  # dark already, unless it came back meanwhile
             self._now = now
             self._run(self.clock.utc_ms(now))
         if self._back_ms is None:
             self._catch_up(now)
-            self._log(self._at_ms, Priority.WARNING, "Power down", "")
+            self._log(self._at_ms, Priority.WARNING, "Power down", why)
         self.powered, self._back_ms = False, None
         self._touched = True
 
@@ -225,7 +220,7 @@ class IonMeter:
         if self.powered or self._back_ms is not None:
             raise LocalError("the meter has power, or will when its source has")
         self._now = now
-        self._resume(self._at_ms, self.clock.utc_ms(now), logged=True)
+        self._resume(self._at_ms, self.clock.utc_ms(now))
 
     def master_reset(self, now: float) -> None:
         """Set all registers to 0 and clear all Data Recorders, as the meters' Master Reset does."""
@@ -253,62 +248,99 @@ class IonMeter:
             self._clear(found)
             self._log(self._at_ms, Priority.RESET, f"{recorder} rearmed", "log cleared")
 
+    def synchronize(self, timer: str, now: float) -> None:
+        """Pulse a Periodic Timer's Sync input; LocalError if no such timer is there."""
+        self._catch_up(now)
+        self._synchronize(self._pulses.timer(timer), self._at_ms)
+        self._fire(self._at_ms)
+
+    def change(self, framework: Framework, now: float) -> None:
+        """Take other settings while running; a Data Recorder whose own inputs or settings differ is cleared.
+
+        Each change is an event. LocalError without power, or if the Factory module is another.
+        """
+        self._catch_up(now)
+        if framework.factory != self.framework.factory:
+            raise LocalError("what the Factory module says takes a restart")
+        for what, how in what_changes(self.framework, framework):
+            self._log(self._at_ms, Priority.SETUP_CHANGE, what, how)
+        self.framework = framework
+        self.clock.change(framework.clock)
+        self.power_meter.change(framework.power_meter)
+        self.event_log.change(framework.event_log)
+        changed = ChangedRecorders.of(
+            self.recorders, self.state.recorders, framework, self.power_meter, self._make_log
+        )
+        self.recorders, self._strangers = changed.recorders, dict(changed.left)
+        for recorder in changed.cleared:
+            self._clear_changed(recorder, self._at_ms)
+        self._dst = self.clock.dst_active(self._at_ms)
+        self._pulses = Pulses(by_name(framework.triggers), self.clock)
+        self._alarms = self._make_alarms()
+        self._arm(self._at_ms)
+        self._touched = True
+
     def log_event(self, priority: int, cause: str, effect: str, now: float) -> None:
         """Log an event of the host: an association, a refused password, a lost source."""
         self._now = now
         self._log(self.clock.utc_ms(now), priority, cause, effect)
 
-    # Below: how it works
-
-    def _make_alarms(self, triggers: dict[str, Trigger]) -> list[_Alarm]:
+    def _make_alarms(self) -> list[Alarm]:
         """Return the alarms in the order in which they fire at one instant: a row sees all the rest."""
-        clock, meter = self.clock, self.power_meter
-        window = PeriodicTimer("demand sub-interval", meter.setup.sub_interval_s)
-        interval = triggers[self.framework.interval_timer]
+        clock, meter, pulses = self.clock, self.power_meter, self._pulses
+        window = timer_of("demand sub-interval", meter.setup.sub_interval_s)
+        alarms = []
+        if meter.samples:  # known: the recorders have asked for their readers
+            sample = timer_of("sample", meter.setup.sample_s)
+            alarms.append(Alarm(meter.sample, Boundaries(sample, clock)))
         return [
-            _Alarm(lambda _: meter.end_sub_interval(), lambda at_ms: window.next_boundary(at_ms, clock)),
-            _Alarm(lambda _: meter.end_interval(), lambda at_ms: interval.next_boundary(at_ms, clock)),
-            _Alarm(self._notice_dst, clock.next_dst_switch),
-            *(self._recorder_alarm(each) for each in self.recorders.values()),
+            # First: what a synchronized timer drives may be due by that alone.
+            *(
+                pulses.alarm(partial(self._synchronize, each), each.sync_input)
+                for each in pulses.synchronized
+            ),
+            Alarm(meter.end_sub_interval, Boundaries(window, clock)),
+            *alarms,
+            pulses.alarm(meter.end_interval, self.framework.interval_timer),
+            Alarm(self._notice_dst, clock.next_dst_switch),
+            *(
+                pulses.alarm(partial(self._record, each), each.setup.record_input)
+                for each in self.recorders.values()
+            ),
             # Last: the interval that ends where the supply does is whole, and is recorded.
-            _Alarm(self._lose_supply, self._next_outage),
+            *([] if self._supply is None else [Alarm(self._lose_supply, self._next_outage)]),
         ]
 
-    def _recorder_alarm(self, recorder: DataRecorder) -> _Alarm:
-        trigger = recorder.trigger
-        return _Alarm(
-            lambda at_ms: self._record(recorder, at_ms),
-            lambda at_ms: None if trigger is None else trigger.next_boundary(at_ms, self.clock),
-        )
+    def _synchronize(self, timer: PeriodicTimer, at_ms: int) -> None:
+        self._pulses.synchronize(timer, at_ms, self._alarms)
 
     def _history_begin(self, at_ms: int, rows: int) -> int:
         """Return where to begin for `rows` load-profile rows up to now."""
-        name, length_ms = self.framework.interval_timer, self.framework.interval_s * 1000
-        timer = next(each for each in self.framework.triggers if each.name == name)
-        return timer.next_boundary(at_ms, self.clock) - (rows + 1) * length_ms
+        timer = self.framework.interval
+        return timer.next_boundary(at_ms, self.clock) - (rows + 1) * timer.period_s * 1000
 
     def _arm(self, at_ms: int) -> None:
         """Begin anew at an instant: whatever lies before or on it does not happen (again)."""
         self._at_ms = self._kept_ms = at_ms
         for alarm in self._alarms:
-            due_ms = alarm.follow(at_ms)
-            alarm.due_ms = _NEVER if due_ms is None else due_ms
+            alarm.arm(at_ms)
         self._due_ms = min(alarm.due_ms for alarm in self._alarms)
 
     def _run(self, until_ms: int) -> None:
         while self._has_supply(until_ms) and self._due_ms <= until_ms:
-            at_ms = self._due_ms
-            self.power_meter.integrate(self._at_ms, at_ms)
-            self._at_ms = at_ms
-            for alarm in self._alarms:
-                if alarm.due_ms == at_ms:
-                    alarm.fire(at_ms)
-                    due_ms = alarm.follow(at_ms)
-                    alarm.due_ms = _NEVER if due_ms is None else due_ms
-            self._due_ms = min([alarm.due_ms for alarm in self._alarms])
+            self.power_meter.integrate(self._at_ms, self._due_ms)
+            self._fire(self._due_ms)
         if self.powered and until_ms > self._at_ms:
             self.power_meter.integrate(self._at_ms, until_ms)
             self._at_ms = until_ms
+
+    def _fire(self, at_ms: int) -> None:
+        self._at_ms = at_ms
+        for alarm in self._alarms:
+            if alarm.due_ms == at_ms:
+                alarm.fire(at_ms)
+                alarm.arm(at_ms)
+        self._due_ms = min([alarm.due_ms for alarm in self._alarms])
 
     def _next_outage(self, at_ms: int) -> int | None:
         """Return when the source's supply fails next; 1 ms ahead if it is out already."""
@@ -325,7 +357,7 @@ class IonMeter:
     def _has_supply(self, until_ms: int) -> bool:
         """Return whether the meter has power, once what comes back until then is back."""
         if self._back_ms is not None and self._back_ms <= until_ms:
-            self._resume(self._at_ms, self._back_ms, logged=True)
+            self._resume(self._at_ms, self._back_ms)
         return self.powered
 
     def _catch_up(self, now: float) -> None:
@@ -355,6 +387,10 @@ class IonMeter:
     def _clear(self, recorder: DataRecorder) -> None:
         self._batch.rows[recorder.name] = recorder.clear()
 
+    def _clear_changed(self, recorder: DataRecorder, at_ms: int) -> None:
+        self._clear(recorder)
+        self._log(at_ms, Priority.SETUP_CHANGE, f"{recorder.name} changed", "log cleared")
+
     def _gather(self, bits: Status) -> None:
         for recorder in self.recorders.values():
             recorder.bits |= bits
@@ -377,29 +413,21 @@ class IonMeter:
         self._gather(Status.DST_STARTED if active else Status.DST_ENDED)
         self._log(at_ms, Priority.INFORMATION, "DST", "started" if active else "ended")
 
-    def _resume(self, down_ms: int, up_ms: int, *, logged: bool) -> None:
+    def _resume(self, down_ms: int, up_ms: int, why: str = "", *, logged: bool = True) -> None:
         """Come back from an outage."""
         if not logged:
             self._log(down_ms, Priority.WARNING, "Power down", "found at power up")
-        self._log(up_ms, Priority.WARNING, "Power up", "")
+        self._log(up_ms, Priority.WARNING, "Power up", why)
+        self._pulses.forget()
         for recorder in self.recorders.values():
-            self._insert_outage_records(recorder, down_ms, up_ms)
+            for row in recorder.outage_rows(self._pulses.following, down_ms, up_ms):
+                self._add_row(recorder, row)
         self._gather(Status.POWER_DOWN | Status.POWER_UP)
         self._notice_dst(up_ms)
         self.power_meter.restart_window()
         self.powered, self._back_ms = True, None
         self._arm(up_ms)
         self._touched = True
-
-    def _insert_outage_records(self, recorder: DataRecorder, down_ms: int, up_ms: int) -> None:
-        if not recorder.setup.insert_outage_records or recorder.trigger is None:
-            return
-        # Years without power must not cost more than the ring holds.
-        if recorder.setup.circular and recorder.period_s:
-            down_ms = max(down_ms, up_ms - recorder.depth * recorder.period_s * 1000)
-        due_ms = recorder.trigger.next_boundary(down_ms, self.clock)
-        while due_ms <= up_ms and self._add_row(recorder, recorder.record_outage(due_ms)):
-            due_ms = recorder.trigger.next_boundary(due_ms, self.clock)
 
     def _restore(self, saved: Saved) -> None:
         self.power_meter.restore(saved.state.power_meter)
@@ -411,11 +439,9 @@ class IonMeter:
                 self._strangers[name] = kept
                 continue
             if kept.fingerprint != recorder.setup.fingerprint:
+                recorder.log.clear(kept.next_sequence)  # one that keeps its rows itself has the old ones
                 recorder.restore(kept.next_sequence, kept.next_sequence, 0, kept.next_sequence, b"")
-                self._clear(recorder)
-                self._log(
-                    self.clock.utc_ms(self._now), Priority.SETUP_CHANGE, f"{name} changed", "log cleared"
-                )
+                self._clear_changed(recorder, self.clock.utc_ms(self._now))
                 continue
             recorder.deepen(kept.depth)
             first, rows = saved.rows.get(name, (kept.next_sequence, b""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Literal, Protocol
 
 from iondlms.errors import LocalError
 
@@ -38,17 +38,26 @@ class PeriodicTimer:
     """Pulses every `period_s` seconds, aligned to the hour of the meter's standard time.
 
     Standard and not daylight time: a DST switch makes neither a gap nor a double pulse, and a daily
-    timer pulses once in each 24 hours.
+    timer pulses once in each 24 hours. A pulse on the Sync input, which is another trigger or
+    `IonMeter.synchronize`, lets it count from there, until the next one or a power cut.
     """
 
     name: str
     period_s: int = 900
+    # Whether it pulses when Sync does, or only once the period has passed since (ION Reference).
+    sync_mode: Literal["TRIGGER ON SYNC", "NO TRIG ON SYNC"] = "NO TRIG ON SYNC"
+    sync_input: str = ""  # name of another trigger; empty where it is not linked
 
     def __post_init__(self) -> None:
         # A month is the longest that Log Export's users read; a second the shortest the meter counts.
         if not 1 <= self.period_s <= 31 * 86_400:
             raise LocalError(
                 f"Periodic Timer {self.name!r}: a period of {self.period_s} s is not 1 s to 31 days"
+            )
+        if self.sync_mode not in ("TRIGGER ON SYNC", "NO TRIG ON SYNC"):
+            raise LocalError(
+                f"Periodic Timer {self.name!r}: no Sync Mode is called {self.sync_mode!r};"
+                " there are TRIGGER ON SYNC and NO TRIG ON SYNC"
             )
 
     def next_boundary(self, utc_ms: int, clock: Clock) -> int:

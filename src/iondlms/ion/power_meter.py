@@ -6,19 +6,20 @@ registers of its own, another meter's, those are shown as they are, and energies
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from math import isqrt
-from typing import Final, Literal, TypeVar
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from typing import Final, TypeAlias, TypeVar
 
 from iondlms.errors import LocalError
 
 from .event_log import Priority
-from .quantities import quantity, rounded
-from .source import NO_FLOW, Flow, Registers, RegisterSource, Source, moved
+from .present import Extremes, PfSign, power_factor, present
+from .quadrants import QUADRANTS, QuadrantRegisters, QuadrantState
+from .quantities import QUANTITIES, Kind, Quantity, quantity, rounded
+from .source import NO_FLOW, Flow, Registers, RegisterSource, Source, TellingSource, moved
 
-__all__ = ["PowerMeter", "PowerMeterSetup", "PowerMeterState"]
+__all__ = ["PowerMeter", "PowerMeterSetup", "PowerMeterState", "Reader"]
 
 _MS_PER_HOUR: Final = 3_600_000
 _T = TypeVar("_T")
@@ -27,6 +28,8 @@ _T = TypeVar("_T")
 _Registers = tuple[int, int, int, int, int]
 _Interval = tuple[int | None, int | None, int | None, int | None, int | None]
 _Flags = tuple[bool, bool, bool, bool, bool]  # one for each register
+
+Reader: TypeAlias = "Callable[[PowerMeter, int], int | None]"  # the instant; a quantity times 1000
 
 _ALL: Final[_Flags] = (True, True, True, True, True)
 _NONE: Final[_Flags] = (False, False, False, False, False)
@@ -40,13 +43,18 @@ class PowerMeterSetup:
     sub_intervals: int = 3  # 15 minutes, the usual billing window
     rollover: int = 10_000_000  # in k-units
     # IEC: the sign of the active power. IEEE: negative while the current lags.
-    pf_sign: Literal["IEC", "IEEE"] = "IEC"
+    pf_sign: PfSign = "IEC"
+    # How often present values are looked at for their maxima and minima, where any is recorded. The
+    # meters do it each second; a minute is what a simulated load changes in, and a year of it takes seconds.
+    sample_s: int = 60
 
     def __post_init__(self) -> None:
         if not 1 <= self.sub_interval_s <= 5940:
             raise LocalError(f"a demand sub-interval of {self.sub_interval_s} s is not within 1 to 5940")
         if not 1 <= self.sub_intervals <= 15:
             raise LocalError(f"{self.sub_intervals} demand sub-intervals are not within 1 to 15")
+        if not 1 <= self.sample_s <= 3600:
+            raise LocalError(f"a sample each {self.sample_s} s is not within 1 to 3600")
         # The kept values must fit long64 with room for sums; 10**15 k-units do.
         if not 1 <= self.rollover <= 10**15:
             raise LocalError(f"a rollover of {self.rollover} is not within 1 to 10**15")
@@ -60,6 +68,8 @@ class PowerMeterState:
     interval_begin: _Registers = (0, 0, 0, 0, 0)
     interval: _Interval | None = None
     followed: _Flags = _NONE  # registers that show those of the source
+    extremes: Mapping[str, int] = field(default_factory=dict)  # maxima and minima by name
+    quadrants: QuadrantState = field(default_factory=QuadrantState)
 
 
 class PowerMeter:
@@ -69,9 +79,15 @@ class PowerMeter:
     readings, so its remainder is in the next interval, and intervals add up to the register to the last
     Wh. Net values are differences of the registers shown, so del - rec is del-rec in every record.
 
-    `notice` is told when the registers of the source turn over or become another meter's: the instant,
-    an event's priority, cause and effect.
+    `notice` is told when registers turn over or become another meter's, and when a source that does not
+    tell it itself falls silent or is back: the instant, an event's priority, cause and effect.
     """
+
+    # Ten thousand meters may be in one process: no dict each, and no reader of their own each (`_READERS`).
+    __slots__ = (
+        "_elapsed_ms", "_extremes", "_followed", "_interval", "_interval_begin", "_known", "_meter",
+        "_notice", "_quadrants", "_read", "_roll", "_silent", "_source", "_totals", "_window", "setup",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -86,14 +102,22 @@ class PowerMeter:
         self._totals = NO_FLOW
         self._elapsed_ms = 0
         self._known = _ALL  # which registers the source knew last time; not asked yet is no silence
+        self._silent = False  # whether it knew none, as last told
         self._followed = _NONE
         self._interval_begin: _Registers = (0, 0, 0, 0, 0)
         self._interval: _Interval | None = None
         self._read: _Registers | None = None  # registers of `_totals`, until they move
         # (elapsed, totals) at the sub-interval boundaries that the window spans
-        self._window: deque[tuple[int, Flow]] = deque(maxlen=self.setup.sub_intervals + 1)
-        self._window.append((0, NO_FLOW))
-        self._readers: dict[str, Callable[[int], int | None]] = self._make_readers()
+        self._window: list[tuple[int, Flow]] = [(0, NO_FLOW)]
+        self._extremes = Extremes()
+        self._quadrants = QuadrantRegisters()
+
+    def change(self, setup: PowerMeterSetup) -> None:
+        """Take other settings; the registers go on, and the sliding window begins anew if it is another."""
+        before, self.setup = self.setup, setup
+        self._roll = setup.rollover * 1000
+        if (before.sub_interval_s, before.sub_intervals) != (setup.sub_interval_s, setup.sub_intervals):
+            self.restart_window()
 
     @property
     def source(self) -> Source:
@@ -108,12 +132,21 @@ class PowerMeter:
     @property
     def state(self) -> PowerMeterState:
         """What to keep for `restore`."""
-        return PowerMeterState(self._totals, self._interval_begin, self._interval, self._followed)
+        return PowerMeterState(
+            self._totals,
+            self._interval_begin,
+            self._interval,
+            self._followed,
+            dict(self._extremes.values),
+            self._quadrants.state,
+        )
 
     def restore(self, state: PowerMeterState) -> None:
         """Go on from kept registers; the sliding window begins anew, as it does after a power cut."""
         self._totals, self._followed = state.totals, state.followed
         self._interval_begin, self._interval = state.interval_begin, state.interval
+        self._extremes.restore(state.extremes)
+        self._quadrants.state = state.quadrants
         self._read = None
         self.restart_window()
 
@@ -121,11 +154,10 @@ class PowerMeter:
         """Forget the demand of the time before."""
         if self._meter is not None:
             self._known = _NONE  # its next answer tells of that time too
-        self._window.clear()
-        self._window.append((self._elapsed_ms, self._totals))
+        self._window = [(self._elapsed_ms, self._totals)]
 
     def master_reset(self) -> None:
-        """Set every register to 0, and begin interval and window anew.
+        """Set every register to 0, and begin interval, window, maxima and minima anew.
 
         Registers of the source are its own: they are shown again with its next answer.
         """
@@ -142,24 +174,37 @@ class PowerMeter:
                 self._follow(self._meter.registers(start_ms), modulus, start_ms)
             self._follow(self._meter.registers(end_ms), modulus, end_ms)
             return
+        self._quadrants.integrate(self._source, start_ms, end_ms)
         flow = self._source.flow(start_ms, end_ms)
         if flow is not None:
             a, b, c, d, e = self._totals
             self._totals = Flow(a + flow[0], b + flow[1], c + flow[2], d + flow[3], e + flow[4])
             self._read = None
             self._followed = _NONE
-        self._now_known(_NONE if flow is None else _ALL)
+        self._now_known(_NONE if flow is None else _ALL, start_ms)
 
-    def end_sub_interval(self) -> None:
+    def end_sub_interval(self, at_ms: int = 0) -> None:
         """Move the sliding window on."""
-        self._window.append((self._elapsed_ms, self._totals))
+        self._window = [*self._window[-self.setup.sub_intervals :], (self._elapsed_ms, self._totals)]
+        self._extremes.look(Kind.DEMAND, lambda name: self.value(name, at_ms))
 
-    def end_interval(self) -> None:
+    @property
+    def samples(self) -> bool:
+        """Whether anybody records a maximum or minimum of present values."""
+        return self._extremes.watches(Kind.PRESENT)
+
+    def sample(self, at_ms: int) -> None:
+        """Look at the present values for their maxima and minima."""
+        readings = self._source.readings(at_ms)
+        self._extremes.look(Kind.PRESENT, lambda name: present(name, readings, self.setup.pf_sign))
+
+    def end_interval(self, at_ms: int = 0) -> None:
         """Latch the interval energies.
 
         While the source is silent the interval has no value, and what came until then is carried into
         the next that has one.
         """
+        self._quadrants.end_interval()
         if self._known is _NONE:
             self._interval = None
             return
@@ -172,6 +217,8 @@ class PowerMeter:
             now[4] - begin[4],
         )
         self._interval_begin = now
+        if self._meter is None:
+            self._tell_rollovers(begin, now, at_ms)
         if self._known is not _ALL:
             self._interval = _five(
                 [None if not known else each for known, each in zip(self._known, self._interval, strict=True)]
@@ -181,70 +228,52 @@ class PowerMeter:
             )
 
     def reader(self, name: str) -> Callable[[int], int | None]:
-        """Return a function from the instant to the value of that quantity; LocalError for no such name."""
-        return self._readers[quantity(name).name]
+        """Return a function from the instant to the value of that quantity; LocalError for no such name.
+
+        A maximum or minimum, and what is told by quadrant, begins with the first that asks for its reader.
+        """
+        (read,) = self.readers((name,))
+        return partial(read, self)
+
+    def readers(self, names: tuple[str, ...]) -> tuple[Reader, ...]:
+        """Return the same for many, as functions of any Power Meter and the instant: all share them."""
+        for name in names:
+            if quantity(name).of:
+                self._extremes.watch(name)
+            if name.startswith(QUADRANTS):
+                self._quadrants.watched = True
+        return _readers_of(names)
 
     def value(self, name: str, utc_ms: int) -> int | None:
         """Return the quantity times 1000, None while it has no value; LocalError for no such name."""
-        return self.reader(name)(utc_ms)
+        return _READERS[quantity(name).name](self, utc_ms)
 
-    def _make_readers(self) -> dict[str, Callable[[int], int | None]]:
-        readers: dict[str, Callable[[int], int | None]] = {
-            "kW sd del-rec": self._window_reader("kW sd del-rec", self._active_demand),
-            "kVAR sd del-rec": self._window_reader("kVAR sd del-rec", self._reactive_demand),
-            "kVA sd del+rec": self._window_reader("kVA sd del+rec", self._apparent_demand),
-            "PF sign mean": self._window_reader("PF sign mean", self._mean_power_factor),
-        }
-        for name, (channels, of) in _ENERGIES.items():
-            readers[name] = self._energy_reader(channels, of)
-            readers[f"{name} int"] = self._interval_reader(channels, of)
-        for where in ("a", "b", "c", "tot"):
-            for unit in ("kW", "kVAR", "kVA"):
-                readers[f"{unit} {where}"] = self._present_reader(f"{unit} {where}")
-        for name in ("PF sign tot", "Vln a", "Vln b", "Vln c", "I a", "I b", "I c", "Freq"):
-            readers[name] = self._present_reader(name)
-        return readers
+    def _energy(self, channels: tuple[int, ...], of: Callable[[_Registers], int]) -> int | None:
+        if not self._knows(channels):
+            return None
+        total = of(self._registers())
+        if self._meter is not None:
+            return total  # it turns over where the meter's own does
+        # A net register rolls over at both ends.
+        return total % self._roll if total >= 0 else -(-total % self._roll)
 
-    def _energy_reader(
-        self, channels: tuple[int, ...], of: Callable[[_Registers], int]
-    ) -> Callable[[int], int | None]:
-        def read(_: int) -> int | None:
-            if not self._knows(channels):
-                return None
-            total = of(self._registers())
-            if self._meter is not None:
-                return total  # it turns over where the meter's own does
-            # A net register rolls over at both ends.
-            return total % self._roll if total >= 0 else -(-total % self._roll)
+    def _interval_energy(self, channels: tuple[int, ...], of: Callable[[_Registers], int]) -> int | None:
+        interval = self._interval
+        if interval is None or any(interval[channel] is None for channel in channels):
+            return None
+        # What is None is of a channel that `of` does not look at.
+        return of(_five([each or 0 for each in interval]))
 
-        return read
+    def _present(self, name: str, utc_ms: int) -> int | None:
+        return present(name, self._source.readings(utc_ms), self.setup.pf_sign)
 
-    def _interval_reader(
-        self, channels: tuple[int, ...], of: Callable[[_Registers], int]
-    ) -> Callable[[int], int | None]:
-        def read(_: int) -> int | None:
-            interval = self._interval
-            if interval is None or any(interval[channel] is None for channel in channels):
-                return None
-            # What is None is of a channel that `of` does not look at.
-            return of(_five([each or 0 for each in interval]))
-
-        return read
-
-    def _window_reader(self, name: str, of: Callable[[], int | None]) -> Callable[[int], int | None]:
-        """Return a reader of the source's own value where another meter is shown and has one."""
-
-        def read(utc_ms: int) -> int | None:
-            if self._meter is not None:
-                shown = self._meter.readings(utc_ms)
-                if name in shown:
-                    return shown[name]
-            return of()
-
-        return read
-
-    def _present_reader(self, name: str) -> Callable[[int], int | None]:
-        return lambda utc_ms: self._reading(name, self.source.readings(utc_ms))
+    def _shown(self, name: str, of: Reader, utc_ms: int) -> int | None:
+        """Return the source's own value where another meter is shown and has one."""
+        if self._meter is not None:
+            shown = self._meter.readings(utc_ms)
+            if name in shown:
+                return shown[name]
+        return of(self, utc_ms)
 
     def _registers(self) -> _Registers:
         if self._read is None:
@@ -263,15 +292,27 @@ class PowerMeter:
         known = self._known
         return known is _ALL or all(known[channel] for channel in channels)
 
-    def _now_known(self, known: _Flags) -> None:
+    def _now_known(self, known: _Flags, at_ms: int) -> None:
         """Take which registers the source knows now.
 
         What flowed while it was silent is energy, but nobody's demand: the window begins anew.
         """
+        silent = known is _NONE
+        if silent is not self._silent:
+            self._silent = silent
+            if not isinstance(self._source, TellingSource):
+                priority = Priority.WARNING if silent else Priority.INFORMATION
+                self._notice(at_ms, priority, "Source", "has no values" if silent else "has values again")
         if known is not self._known:
             if any(now and not before for now, before in zip(known, self._known, strict=True)):
                 self.restart_window()
             self._known = known
+
+    def _tell_rollovers(self, before: _Registers, now: _Registers, at_ms: int) -> None:
+        for name, old, new in zip(_NAMES, before, now, strict=True):
+            if old // self._roll != new // self._roll:
+                text = f"{name} rolled over at {self.setup.rollover}"
+                self._notice(at_ms, Priority.INFORMATION, "Power Meter", text)
 
     def _follow(self, shown: Registers | None, modulus: int, at_ms: int) -> None:
         """Show the registers of the source, which turn over at `modulus`, as they are.
@@ -281,7 +322,7 @@ class PowerMeter:
         window are shifted along with it.
         """
         if shown is None:
-            self._now_known(_NONE)
+            self._now_known(_NONE, at_ms)
             return
         known = _five([each is not None for each in shown])
         before, followed = self._registers(), self._followed
@@ -308,7 +349,7 @@ class PowerMeter:
         self._read = now
         if any(shifts):
             self._shift(shifts)
-        self._now_known(known)
+        self._now_known(known, at_ms)
 
     def _shift(self, shifts: list[int]) -> None:
         """Move what interval and window began with, Wh, so that a jump of the registers is no energy."""
@@ -321,13 +362,13 @@ class PowerMeter:
                 Flow(*(each + shift * _MS_PER_HOUR for each, shift in jumped)),
             )
 
-    def _active_demand(self) -> int | None:
+    def _active_demand(self, _: int) -> int | None:
         return self._demand((0, 1), lambda flow: flow.w_delivered - flow.w_received)
 
-    def _reactive_demand(self) -> int | None:
+    def _reactive_demand(self, _: int) -> int | None:
         return self._demand((2, 3), lambda flow: flow.var_delivered - flow.var_received)
 
-    def _apparent_demand(self) -> int | None:
+    def _apparent_demand(self, _: int) -> int | None:
         return self._demand((4,), lambda flow: flow.va)
 
     def _demand(self, channels: tuple[int, ...], of: Callable[[Flow], int]) -> int | None:
@@ -337,32 +378,13 @@ class PowerMeter:
             return None
         return rounded(of(end) - of(begin), end_ms - begin_ms)
 
-    def _mean_power_factor(self) -> int | None:
+    def _mean_power_factor(self, _: int) -> int | None:
         begin, end = self._window[0][1], self._window[-1][1]
         if self._known is not _ALL:
             return None
         active = end.w_delivered - end.w_received - begin.w_delivered + begin.w_received
         reactive = end.var_delivered - end.var_received - begin.var_delivered + begin.var_received
-        return self._power_factor(active, reactive, end.va - begin.va)
-
-    def _power_factor(self, active: int, reactive: int, apparent: int) -> int | None:
-        """Return the signed power factor times 1000; None without load."""
-        if apparent <= 0:
-            return None
-        size = min(1000, rounded(abs(active) * 1000, apparent))
-        negative = active < 0 if self.setup.pf_sign == "IEC" else active * reactive > 0
-        return -size if negative else size
-
-    def _reading(self, name: str, readings: Mapping[str, int | None]) -> int | None:
-        # A source writes its power factor with IEC's sign.
-        if name in readings and not (name == "PF sign tot" and self.setup.pf_sign == "IEEE"):
-            return readings[name]
-        what, _, where = name.rpartition(" ")
-        active, reactive = readings.get(f"kW {where}"), readings.get(f"kVAR {where}")
-        if what not in ("kVA", "PF sign") or active is None or reactive is None:
-            return None
-        apparent = _root(active * active + reactive * reactive)
-        return apparent if what == "kVA" else self._power_factor(active, reactive, apparent)
+        return power_factor(active, reactive, end.va - begin.va, self.setup.pf_sign)
 
 
 # Which registers a quantity is made of, and how.
@@ -377,6 +399,12 @@ _ENERGIES: Final[dict[str, tuple[tuple[int, ...], Callable[[_Registers], int]]]]
     "kVARh del+rec": ((2, 3), lambda r: r[2] + r[3]),
     "kVAh del+rec": ((4,), lambda r: r[4]),
 }
+_WINDOW: Final = {
+    "kW sd del-rec": PowerMeter._active_demand,
+    "kVAR sd del-rec": PowerMeter._reactive_demand,
+    "kVA sd del+rec": PowerMeter._apparent_demand,
+    "PF sign mean": PowerMeter._mean_power_factor,
+}
 _NAMES: Final = ("kWh del", "kWh rec", "kVARh del", "kVARh rec", "kVAh del+rec")
 
 
@@ -385,7 +413,30 @@ def _five(each: list[_T]) -> tuple[_T, _T, _T, _T, _T]:
     return a, b, c, d, e
 
 
-def _root(square: int) -> int:
-    """Return the square root to the nearest integer."""
-    low = isqrt(square)
-    return low + (square - low * low > low)
+def _make_reader(item: Quantity) -> Reader:
+    name = item.name
+    if name.startswith(QUADRANTS):
+        return _or_shown(name, lambda meter, _: meter._quadrants.value(name, meter._roll))
+    if name in _WINDOW:
+        return _or_shown(name, _WINDOW[name])
+    if item.kind is Kind.ENERGY:
+        channels, of = _ENERGIES[name]
+        return lambda meter, _: meter._energy(channels, of)
+    if item.kind is Kind.INTERVAL_ENERGY:
+        channels, of = _ENERGIES[name.removesuffix(" int")]
+        return lambda meter, _: meter._interval_energy(channels, of)
+    if item.of:
+        return _or_shown(name, lambda meter, _: meter._extremes.values.get(name))
+    return lambda meter, utc_ms: meter._present(name, utc_ms)
+
+
+def _or_shown(name: str, of: Reader) -> Reader:
+    return lambda meter, utc_ms: meter._shown(name, of, utc_ms)
+
+
+_READERS: Final = {name: _make_reader(item) for name, item in QUANTITIES.items()}
+
+
+@lru_cache(maxsize=64)
+def _readers_of(names: tuple[str, ...]) -> tuple[Reader, ...]:
+    return tuple([_READERS[name] for name in names])

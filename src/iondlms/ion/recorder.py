@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntFlag
+from functools import lru_cache
 from typing import Final
 
 from iondlms.errors import LocalError
@@ -16,7 +17,7 @@ from .log import NO_VALUE, Log, MemoryLog, Row, RowFormat
 from .periodic_timer import Trigger
 from .power_meter import PowerMeter
 
-__all__ = ["STATUS_INVALID", "DataRecorder", "DataRecorderSetup", "NewRows", "Status"]
+__all__ = ["STATUS_INVALID", "DataRecorder", "DataRecorderSetup", "NewRows", "Status", "memory_log"]
 
 STATUS_INVALID: Final = 0xFFFF  # Record is not driven by a Periodic Timer
 
@@ -56,8 +57,13 @@ class DataRecorderSetup:
     @property
     def fingerprint(self) -> str:
         """A short text that differs when any input or setting does: then the log must be cleared."""
-        inputs = [self.record_input, self.sources, self.depth, self.circular, self.insert_outage_records]
-        return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:32]
+        return _fingerprint(self)
+
+
+@lru_cache(maxsize=64)  # it stands in each state that is kept, and set-ups are few
+def _fingerprint(setup: DataRecorderSetup) -> str:
+    inputs = [setup.record_input, setup.sources, setup.depth, setup.circular, setup.insert_outage_records]
+    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:32]
 
 
 @dataclass(slots=True)
@@ -84,29 +90,50 @@ class NewRows:
             self.cleared = True
 
 
+_row_format = lru_cache(maxsize=64)(RowFormat)
+
+
+def memory_log(setup: DataRecorderSetup) -> Log:
+    """Return an empty log for the rows of such a recorder, in memory."""
+    return MemoryLog(RowFormat(len(setup.sources)), setup.depth)
+
+
 class DataRecorder:
     """Makes rows; those that are durable are in `log`, where readers see them.
 
     Status bits gather between rows and clear once they are in one.
     """
 
+    __slots__ = (
+        "_power_meter",
+        "_readers",
+        "bits",
+        "depth",
+        "log",
+        "next_sequence",
+        "rearm_sequence",
+        "row_format",
+        "setup",
+        "trigger",
+    )
+
     def __init__(
         self,
         setup: DataRecorderSetup,
         power_meter: PowerMeter,
         trigger: Trigger | None,
-        make_log: Callable[[RowFormat, int], Log] = MemoryLog,
+        make_log: Callable[[DataRecorderSetup], Log] = memory_log,
     ) -> None:
         self.setup = setup
         self.trigger = trigger
         self.depth = setup.depth
-        self.row_format = RowFormat(len(setup.sources))
-        self.log: Log = make_log(self.row_format, self.depth)
+        self.row_format = _row_format(len(setup.sources))
+        self.log: Log = make_log(setup)
         self.bits = Status(0)
         self.next_sequence = 0
         self.rearm_sequence = 0  # the first row since the log was empty
-        self._readers = [power_meter.reader(source) for source in setup.sources]
-        self._pack = self.row_format.struct.pack
+        self._power_meter = power_meter
+        self._readers = power_meter.readers(setup.sources)
 
     @property
     def name(self) -> str:
@@ -145,9 +172,12 @@ class DataRecorder:
         if timed and self.period_s:
             status = int(self.bits)
             self.bits = Status(0)
-        values = [NO_VALUE if (value := read(utc_ms)) is None else value for read in self._readers]
+        values = [
+            NO_VALUE if (value := read(self._power_meter, utc_ms)) is None else value
+            for read in self._readers
+        ]
         self.next_sequence += 1
-        return self._pack(utc_ms, status, *values)
+        return self.row_format.struct.pack(utc_ms, status, *values)
 
     def record_outage(self, utc_ms: int) -> bytes | None:
         """Return a zero row for an instant without power; None when full.
@@ -158,7 +188,24 @@ class DataRecorder:
             return None
         status = int(Status.POWER_DOWN) if self.period_s else STATUS_INVALID
         self.next_sequence += 1
-        return self._pack(utc_ms, status, *(0 for _ in self._readers))
+        return self.row_format.struct.pack(utc_ms, status, *(0 for _ in self._readers))
+
+    def outage_rows(
+        self, following: Callable[[str, int], int | None], down_ms: int, up_ms: int
+    ) -> Iterator[bytes]:
+        """Yield a zero row for each pulse of an outage, if Insert Outage Records is on, until full.
+
+        `following` gives the first pulse of a trigger after an instant.
+        """
+        if not self.setup.insert_outage_records:
+            return
+        # Years without power must not cost more than the ring holds.
+        if self.setup.circular and self.period_s:
+            down_ms = max(down_ms, up_ms - self.depth * self.period_s * 1000)
+        due_ms = following(self.setup.record_input, down_ms)
+        while due_ms is not None and due_ms <= up_ms and (row := self.record_outage(due_ms)) is not None:
+            yield row
+            due_ms = following(self.setup.record_input, due_ms)
 
     def new_rows(self, first: int, *, cleared: bool = False) -> NewRows:
         """Return an empty batch that begins at row `first`."""
@@ -170,22 +217,31 @@ class DataRecorder:
         return self.new_rows(self.next_sequence, cleared=True)
 
     def restore(self, next_sequence: int, rearm_sequence: int, bits: int, first: int, rows: bytes) -> None:
-        """Go on from kept rows, the first of which is number `first`; LocalError if they do not fit."""
-        self.log.clear(first)
-        self.log.extend(rows)
+        """Go on from kept rows, the first of which is number `first`; LocalError if they do not fit.
+
+        A log that keeps its rows itself, and ends where it should, is given none.
+        """
+        if rows or self.log.end != next_sequence:
+            self.log.clear(first)
+            self.log.extend(rows)
         if self.log.end != next_sequence:
             raise LocalError(
                 f"{self.name}: rows up to {self.log.end} are kept, up to {next_sequence} expected"
             )
         # Of a disk that rots; found here, and not when a reader asks for that row.
-        instants = self.log.instants(self.log.first, self.log.end)
+        instants = self.log.instants(self.log.first, self.log.end) if rows else ()
         if instants and not (min(instants) in CALENDAR_MS and max(instants) in CALENDAR_MS):
             raise LocalError(f"{self.name}: a kept row is damaged, its time is none")
         self.next_sequence, self.rearm_sequence = next_sequence, rearm_sequence
         self.bits = Status(bits)
 
     def publish(self, rows: NewRows) -> None:
-        """Let readers see rows that are now durable; LocalError if rows before them are missing."""
+        """Let readers see rows that are now durable; LocalError if rows before them are missing.
+
+        What was on its way when the log was cleared is not shown any more: it may have other columns.
+        """
+        if rows.first < self.rearm_sequence:
+            return
         if rows.cleared:
             self.log.clear(rows.first)
         if rows.first != self.log.end:

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
-__all__ = ["NO_FLOW", "Flow", "RegisterSource", "Registers", "Source", "SupplySource", "moved"]
+__all__ = [
+    "NO_FLOW",
+    "Flow",
+    "QuadrantSource",
+    "Quadrants",
+    "RegisterSource",
+    "Registers",
+    "Source",
+    "SupplySource",
+    "TellingSource",
+    "moved",
+]
 
 
 class Flow(NamedTuple):
@@ -29,6 +40,18 @@ class Registers(NamedTuple):
     varh_delivered: int | None
     varh_received: int | None
     vah: int | None
+
+
+class Quadrants(NamedTuple):
+    """Reactive energy of a span by quadrant (IEC 62053-23 annex C): at least 0 each, in var·ms.
+
+    The first is delivered active with delivered reactive power, and so on against the clock.
+    """
+
+    q1: int  # delivered, delivered
+    q2: int  # active received, reactive delivered
+    q3: int  # received, received
+    q4: int  # active delivered, reactive received
 
 
 NO_FLOW = Flow(0, 0, 0, 0, 0)
@@ -70,11 +93,29 @@ class RegisterSource(Source, Protocol):
 
 
 @runtime_checkable
+class QuadrantSource(Source, Protocol):
+    """A source that also knows in which quadrant its reactive energy flowed."""
+
+    def quadrants(self, start_ms: int, end_ms: int) -> Quadrants | None:
+        """Return what flowed from `start_ms` to `end_ms`; None while nothing is known."""
+        ...
+
+
+@runtime_checkable
 class SupplySource(Source, Protocol):
     """A source that also knows when the meter had no power."""
 
     def outage(self, utc_ms: int) -> tuple[int, int] | None:
         """Return begin and end of the first outage that ends after the instant; None if none does."""
+        ...
+
+
+@runtime_checkable
+class TellingSource(Source, Protocol):
+    """A source that itself tells whoever runs it when it is lost and found, and why."""
+
+    def listen(self, event: Callable[[int, str, str], None], changing: Callable[[], None]) -> None:
+        """Have `event` told priority, cause and effect, and `changing` called before values change."""
         ...
 
 

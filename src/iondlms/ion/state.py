@@ -12,8 +12,9 @@ from iondlms.errors import LocalError
 from .clock import CALENDAR_MS
 from .event_log import Event
 from .power_meter import PowerMeterState
+from .quadrants import QuadrantState
 from .recorder import NewRows
-from .source import Flow
+from .source import Flow, Quadrants
 
 __all__ = ["MeterState", "Pending", "RecorderState", "Saved"]
 
@@ -57,6 +58,12 @@ class MeterState:
                 "interval_begin": meter.interval_begin,
                 "interval": meter.interval,
                 "followed": meter.followed,
+                "extremes": dict(meter.extremes),
+                "quadrants": [
+                    meter.quadrants.totals,
+                    meter.quadrants.interval_begin,
+                    meter.quadrants.interval,
+                ],
                 "recorders": {
                     name: [each.fingerprint, each.depth, each.next_sequence, each.rearm_sequence, each.bits]
                     for name, each in self.recorders.items()
@@ -84,6 +91,9 @@ class MeterState:
                     None if interval is None else _five([_value(each) for each in interval]),
                     # Written since there are sources with registers of their own.
                     _five([bool(each) for each in body.get("followed", [False] * 5)]),
+                    # Written since there are maxima and minima.
+                    {str(name): int(value) for name, value in body.get("extremes", {}).items()},
+                    _quadrants(*body.get("quadrants", ([0] * 4, [0] * 4, None))),
                 ),
                 {
                     str(name): RecorderState(str(fingerprint), *map(int, numbers))
@@ -134,6 +144,17 @@ class Pending:
         self.events = [*self.events, *later.events][-later.event_depth :]
         self.event_depth = later.event_depth
         self.state = later.state or self.state
+
+
+def _quadrants(totals: list[int], begin: list[int], interval: list[int] | None) -> QuadrantState:
+    return QuadrantState(
+        Quadrants(*_four(totals)), _four(begin), None if interval is None else _four(interval)
+    )
+
+
+def _four(each: list[int]) -> tuple[int, int, int, int]:
+    a, b, c, d = map(int, each)
+    return a, b, c, d
 
 
 def _five(each: list[_T]) -> tuple[_T, _T, _T, _T, _T]:

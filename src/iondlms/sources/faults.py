@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from iondlms.errors import LocalError
-from iondlms.ion import NO_FLOW, Flow
+from iondlms.ion import Flow, Quadrants
 
-from .simulated import PHASE_SHARES, SimulatedLoad
+from .simulated import PHASE_SHARES, SimulatedLoad, between_phases
 
 __all__ = ["Fault", "FaultyLoad"]
 
@@ -73,10 +74,24 @@ class FaultyLoad:
         a = b = c = d = e = 0
         while start_ms < end_ms:
             edge_ms = min([end_ms, *self._edges_after(start_ms)])
-            flow = self._piece(start_ms, edge_ms)
+            kinds, flow = self._piece(start_ms, edge_ms, self._load.flow)
+            if "reverse_flow" in kinds:
+                flow = (flow[1], flow[0], *flow[2:])
             a, b, c, d, e = a + flow[0], b + flow[1], c + flow[2], d + flow[3], e + flow[4]
             start_ms = edge_ms
         return Flow(a, b, c, d, e)
+
+    def quadrants(self, start_ms: int, end_ms: int) -> Quadrants:
+        """Return the reactive energy that flowed from `start_ms` to `end_ms`, by quadrant."""
+        a = b = c = d = 0
+        while start_ms < end_ms:
+            edge_ms = min([end_ms, *self._edges_after(start_ms)])
+            kinds, flow = self._piece(start_ms, edge_ms, self._load.quadrants)
+            if "reverse_flow" in kinds:
+                flow = (flow[1], flow[0], flow[3], flow[2])
+            a, b, c, d = a + flow[0], b + flow[1], c + flow[2], d + flow[3]
+            start_ms = edge_ms
+        return Quadrants(a, b, c, d)
 
     def readings(self, utc_ms: int) -> Mapping[str, int | None]:
         """Return present values; a lost phase has no voltage, current or power."""
@@ -87,11 +102,15 @@ class FaultyLoad:
         if any(each.kind == "reverse_flow" for each in active):
             for name in ("kW tot", "kW a", "kW b", "kW c"):
                 readings[name] = -(readings[name] or 0)
-        for phase in {each.phase for each in active if each.kind == "phase_loss"}:
-            for unit in ("kW", "kVAR", "kVA"):
+        lost = {each.phase for each in active if each.kind == "phase_loss"}
+        for phase in lost:
+            for unit in ("kW", "kVAR"):
                 readings[f"{unit} tot"] = (readings[f"{unit} tot"] or 0) - (readings[f"{unit} {phase}"] or 0)
-                readings[f"{unit} {phase}"] = 0
-            readings[f"Vln {phase}"] = readings[f"I {phase}"] = 0
+            for name in ("kW", "kVAR", "kVA", "Vln", "I"):
+                readings[f"{name} {phase}"] = 0
+        if lost:
+            readings["kVA tot"] = int(math.hypot(readings["kW tot"] or 0, readings["kVAR tot"] or 0) + 0.5)
+            readings.update(between_phases(readings))
         return readings
 
     def outage(self, utc_ms: int) -> tuple[int, int] | None:
@@ -116,25 +135,21 @@ class FaultyLoad:
                 edges += [edge for edge in turn if edge > utc_ms][:1]
         return edges
 
-    def _piece(self, start_ms: int, end_ms: int) -> Flow:
-        """Return the flow of a span in which no fault comes or goes."""
+    def _piece(
+        self, start_ms: int, end_ms: int, ask: Callable[[int, int], tuple[int, ...]]
+    ) -> tuple[set[str], tuple[int, ...]]:
+        """Return the kinds of faults, and amounts, of a span in which no fault comes or goes."""
         active = [each for each in self._faults if each.active(start_ms)]
-        kinds = {each.kind for each in active}
+        kinds: set[str] = {each.kind for each in active}
+        amounts = ask(start_ms, end_ms)
         if "power_cut" in kinds:
-            return NO_FLOW
+            return kinds, tuple(0 for _ in amounts)
         if "phase_loss" in kinds:
             lost = sum(PHASE_SHARES[phase] for phase in {e.phase for e in active if e.kind == "phase_loss"})
             # Cut down from where the piece began, whatever is asked of it, so that remainders add up.
             origin_ms = max(edge for each in self._faults for edge in each.turn(start_ms) if edge <= start_ms)
-            until_end, until_start = self._load.flow(origin_ms, end_ms), NO_FLOW
-            if start_ms > origin_ms:
-                until_start = self._load.flow(origin_ms, start_ms)
-            left = 1000 - lost
-            flow = Flow(
-                *(y * left // 1000 - x * left // 1000 for x, y in zip(until_start, until_end, strict=True))
+            left, before = 1000 - lost, ask(origin_ms, start_ms)
+            amounts = tuple(
+                (x + y) * left // 1000 - x * left // 1000 for x, y in zip(before, amounts, strict=True)
             )
-        else:
-            flow = self._load.flow(start_ms, end_ms)
-        if "reverse_flow" in kinds:
-            return flow._replace(w_delivered=flow.w_received, w_received=flow.w_delivered)
-        return flow
+        return kinds, amounts

@@ -8,37 +8,33 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from functools import cache
-from itertools import accumulate
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 from iondlms.errors import LocalError
-from iondlms.ion import Flow
+from iondlms.ion import Flow, Quadrants, rounded
 
 from .shapes import SHAPES
 
-__all__ = ["PHASE_SHARES", "SimulatedLoad"]
+__all__ = ["PHASE_SHARES", "SimulatedLoad", "between_phases"]
 
 # Of the total, in thousandths.
 PHASE_SHARES: Final = {"a": 340, "b": 345, "c": 315}
 
 _DAY_MS: Final = 86_400_000
-_DAYS_KEPT: Final = 2  # today and, at midnight, yesterday; 90 kB each with steps of a minute
 _TAU: Final = 2 * math.pi
 
 
-@dataclass(frozen=True, slots=True)
-class _Day:
-    """One local day: power in each step, and what flowed from midnight to each step's begin."""
+class _Day(NamedTuple):
+    """One local day: the power in each step. Four octets a number: thousands of meters keep one day each."""
 
     active: array[int]  # W, positive is delivered
     reactive: array[int]  # var
-    apparent: array[int]  # VA
-    sums: tuple[array[int], array[int], array[int], array[int], array[int]]  # in the order of Flow, W·step
+
+
+_NO_DAY: Final = _Day(array("i"), array("i"))
 
 
 class SimulatedLoad:
@@ -46,8 +42,13 @@ class SimulatedLoad:
 
     `shape` is what the load is of: office, household, factory or ev_charging; it has its own usual sizes.
     `utc_offset_min` is the local standard time that people and sun keep. `step_s` divides the day; with
-    900 instead of 60 a fleet of thousands takes 12 kB a meter instead of 180.
+    900 instead of 60 a meter of a fleet of thousands takes 1 kB instead of 12.
     """
+
+    __slots__ = (
+        "_day_number", "_hours", "_latitude", "_made", "_nominal_hz", "_nominal_v", "_peak_w", "_seed",
+        "_shape", "_shift_ms", "_solar_w", "_step_ms", "_sun",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -81,26 +82,37 @@ class SimulatedLoad:
         self._nominal_v = nominal_v
         self._nominal_hz = nominal_hz
         self._step_ms = step_s * 1000
-        self._days: OrderedDict[int, _Day] = OrderedDict()
+        self._day_number: int | None = None  # which day is kept
+        self._made = _NO_DAY
         self._hours, self._sun = _courses(86_400 // step_s)
 
     def flow(self, start_ms: int, end_ms: int) -> Flow:
         """Return what flowed from `start_ms` to `end_ms`."""
-        day, start = divmod(start_ms + self._shift_ms, _DAY_MS)
-        last_day, end = divmod(end_ms + self._shift_ms, _DAY_MS)
-        if day == last_day:
-            a, b = self._since_midnight(day, start), self._since_midnight(day, end)
-            return Flow(b[0] - a[0], b[1] - a[1], b[2] - a[2], b[3] - a[3], b[4] - a[4])
-        totals = [-amount for amount in self._since_midnight(day, start)]
-        for each in range(day, last_day):
-            for channel, amount in enumerate(self._since_midnight(each, _DAY_MS)):
-                totals[channel] += amount
-        for channel, amount in enumerate(self._since_midnight(last_day, end)):
-            totals[channel] += amount
-        return Flow(*totals)
+        a = b = c = d = e = 0
+        for active, reactive, length in self._steps(start_ms, end_ms):
+            if active > 0:
+                a += active * length
+            else:
+                b -= active * length
+            if reactive > 0:
+                c += reactive * length
+            else:
+                d -= reactive * length
+            e += _apparent(active, reactive) * length
+        return Flow(a, b, c, d, e)
+
+    def quadrants(self, start_ms: int, end_ms: int) -> Quadrants:
+        """Return the reactive energy that flowed from `start_ms` to `end_ms`, by quadrant."""
+        totals = [0, 0, 0, 0]
+        for active, reactive, length in self._steps(start_ms, end_ms):
+            totals[_quadrant(active, reactive)] += abs(reactive) * length
+        return Quadrants(*totals)
 
     def readings(self, utc_ms: int) -> Mapping[str, int | None]:
-        """Return present values of the three phases; the totals are those that flow."""
+        """Return present values of the three phases, which add up to the totals; and those are what flows.
+
+        Averages, unbalance and power factors follow from them in the Power Meter.
+        """
         day_number, of_day = divmod(utc_ms + self._shift_ms, _DAY_MS)
         day, step = self._day(day_number), of_day // self._step_ms
         # A string seeds alike on every machine and in every process, which hash() does not.
@@ -108,7 +120,7 @@ class SimulatedLoad:
         readings: dict[str, int | None] = {
             "kW tot": day.active[step],
             "kVAR tot": day.reactive[step],
-            "kVA tot": day.apparent[step],
+            "kVA tot": _apparent(*_totals(day, step)),
             "Freq": self._nominal_hz * 1000 + round(random.gauss(0, 12)),
         }
         rest = [day.active[step], day.reactive[step]]
@@ -118,38 +130,34 @@ class SimulatedLoad:
                 rest if share is None else [total * share // 1000 for total in _totals(day, step)]
             )
             rest = [rest[0] - active, rest[1] - reactive]
-            apparent = math.isqrt(active * active + reactive * reactive)
+            apparent = int(math.hypot(active, reactive) + 0.5)
             volts_m = round(self._nominal_v * 1000 * (1.008 - 0.018 * sag + random.gauss(0, 0.0012)))
             readings[f"kW {phase}"] = active
             readings[f"kVAR {phase}"] = reactive
             readings[f"kVA {phase}"] = apparent
             readings[f"Vln {phase}"] = volts_m
-            readings[f"I {phase}"] = apparent * 1_000_000 // volts_m
-        return readings
+            readings[f"I {phase}"] = rounded(apparent * 1_000_000, volts_m)
+        return readings | between_phases(readings)
 
-    def _since_midnight(self, day_number: int, of_day_ms: int) -> tuple[int, int, int, int, int]:
-        day = self._day(day_number)
-        step, rest = divmod(of_day_ms, self._step_ms)
-        length = self._step_ms
-        a, b, c, d, e = day.sums
-        if not rest:
-            return a[step] * length, b[step] * length, c[step] * length, d[step] * length, e[step] * length
-        active, reactive = day.active[step], day.reactive[step]
-        return (
-            a[step] * length + max(active, 0) * rest,
-            b[step] * length + max(-active, 0) * rest,
-            c[step] * length + max(reactive, 0) * rest,
-            d[step] * length + max(-reactive, 0) * rest,
-            e[step] * length + day.apparent[step] * rest,
-        )
+    def _steps(self, start_ms: int, end_ms: int) -> Iterator[tuple[int, int, int]]:
+        """Yield active and reactive power of each step of a span, W and var, and how long it is in it, ms."""
+        step_ms, left = self._step_ms, end_ms - start_ms
+        number, at = divmod(start_ms + self._shift_ms, _DAY_MS)
+        while left > 0:
+            first, into = divmod(at, step_ms)
+            end = first + (into + left - 1) // step_ms + 1
+            day = self._day(number)
+            for active, reactive in zip(day.active[first:end], day.reactive[first:end], strict=True):
+                length = min(step_ms - into, left)
+                yield active, reactive, length
+                left -= length
+                into = 0
+            number, at = number + 1, 0
 
     def _day(self, number: int) -> _Day:
-        day = self._days.get(number)
-        if day is None:
-            day = self._days[number] = self._make_day(number)
-            if len(self._days) > _DAYS_KEPT:
-                self._days.popitem(last=False)
-        return day
+        if number != self._day_number:
+            self._made, self._day_number = self._make_day(number), number
+        return self._made
 
     def _make_day(self, number: int) -> _Day:
         random = Random(f"{self._seed}:day:{number}")
@@ -167,19 +175,7 @@ class SimulatedLoad:
             int(use * lag * (0.94 + 0.12 * dice) - bank)
             for use, dice in zip(load, reversed(noise), strict=True)
         ]
-        apparent = [int(math.hypot(p, q) + 0.5) for p, q in zip(active, reactive, strict=True)]
-        return _Day(
-            array("q", active),
-            array("q", reactive),
-            array("q", apparent),
-            (
-                _sums([power if power > 0 else 0 for power in active]),
-                _sums([-power if power < 0 else 0 for power in active]),
-                _sums([power if power > 0 else 0 for power in reactive]),
-                _sums([-power if power < 0 else 0 for power in reactive]),
-                _sums(apparent),
-            ),
-        )
+        return _Day(array("i", active), array("i", reactive))
 
     def _solar(self, number: int, steps: int, random: Random) -> list[int]:
         """Return watts in each step: the sun's height over the horizon, dimmed by the day's clouds."""
@@ -201,12 +197,28 @@ class SimulatedLoad:
         return watts
 
 
+def between_phases(readings: Mapping[str, int | None]) -> dict[str, int | None]:
+    """Return the volts between phases that are 120 degrees apart, from those of each phase."""
+    found: dict[str, int | None] = {}
+    for first, second in ("ab", "bc", "ca"):
+        one, other = readings[f"Vln {first}"] or 0, readings[f"Vln {second}"] or 0
+        found[f"Vll {first}{second}"] = int(math.sqrt(one * one + other * other + one * other) + 0.5)
+    return found
+
+
+def _quadrant(active: int, reactive: int) -> int:
+    """Return 0 to 3, against the clock from both delivered."""
+    if reactive >= 0:
+        return 0 if active >= 0 else 1
+    return 3 if active >= 0 else 2
+
+
 def _totals(day: _Day, step: int) -> tuple[int, int]:
     return day.active[step], day.reactive[step]
 
 
-def _sums(powers: list[int]) -> array[int]:
-    return array("q", accumulate(powers, initial=0))
+def _apparent(active: int, reactive: int) -> int:
+    return int(math.hypot(active, reactive) + 0.5)
 
 
 @cache

@@ -7,9 +7,11 @@ import os
 import random
 import tty
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from pymodbus import FramerType
+from tests.extras import needs
 from tests.ion.builders import Host, small_framework, utc
 from tests.sources.modbus_meter import OtherMeter
 
@@ -178,7 +180,7 @@ async def test_an_outage_of_the_link_is_nobodys_demand(meter: OtherMeter) -> Non
         host.wait(300)
         # The meter's own is "not a number", which is no value and no reason to make one up.
         assert host.meter.value("kW sd del-rec") is None
-        demands.append(host.meter.power_meter._active_demand())
+        demands.append(host.meter.power_meter._active_demand(0))
     # The 120 kWh of the outage come at once, and would be 480 kW of a quarter of an hour.
     assert max(demand for demand in demands if demand is not None) == demands[-1] == 120_000
 
@@ -219,6 +221,41 @@ async def test_energies_that_are_not_there_are_null_and_the_others_go_on(meter: 
     assert gateway.host.meter.value("kWh del-rec") == 150
 
 
+async def test_meters_behind_one_url_are_asked_in_turn_over_one_connection(meter: OtherMeter) -> None:
+    # A serial device opens once, and an RS-485 line carries one question at a time.
+    meter.energies(11, 0, 0, 0, 0)
+    asking, most = 0, 0
+
+    async def counted(*arguments: Any) -> Any:
+        nonlocal asking, most
+        asking += 1
+        most = max(most, asking)
+        try:
+            return await answer(*arguments)
+        finally:
+            asking -= 1
+
+    answer, meter._answer = meter._answer, counted  # type: ignore[method-assign, assignment]
+    await meter.stop()
+    await meter.start()
+    sources = [ModbusMeter(ModbusSettings(meter.url, timeout_s=0.5)) for _ in range(3)]
+    assert await asyncio.gather(*(source.poll() for source in sources)) == [True] * 3
+    assert most == 1
+    assert len({id(source._line) for source in sources}) == 1
+    assert [source.registers(0) for source in sources] == [(11, 0, 0, 0, 0)] * 3
+    # One that ends leaves the others their connection.
+    tasks = [asyncio.create_task(source.run()) for source in sources[:2]]
+    while sources[0]._line.users < 2:
+        await asyncio.sleep(0)
+    tasks[0].cancel()
+    await asyncio.wait(tasks[:1])
+    assert await sources[2].poll()
+    assert sources[2]._line.connected
+    tasks[1].cancel()
+    await asyncio.wait(tasks)
+    assert not sources[2]._line.connected
+
+
 async def test_a_repeated_poll_mends_a_single_lost_answer(meter: OtherMeter) -> None:
     source = ModbusMeter(ModbusSettings(meter.url, timeout_s=0.25, retries=1))
     meter.held = held = asyncio.Event()
@@ -243,7 +280,7 @@ async def test_rtu_frames_over_tcp() -> None:
 
 
 async def test_rtu_on_a_serial_line() -> None:
-    pytest.importorskip("serial")
+    needs("serial")
     async with OtherMeter(FramerType.RTU) as meter:
         meter.energies(78, 1, 2, 3, 4)
         reader, writer = await asyncio.open_connection("127.0.0.1", meter.port)

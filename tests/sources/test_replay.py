@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.extras import needs
 from tests.ion.builders import MINUTE, QUARTER, Host, small_framework, utc
 
 from iondlms.errors import LocalError
@@ -238,7 +239,7 @@ def test_a_register_that_falls_is_no_energy(tmp_path: Path) -> None:
 
 
 def test_parquet_is_read_like_csv(tmp_path: Path) -> None:
-    duckdb = pytest.importorskip("duckdb")
+    duckdb = needs("duckdb")
     rows = {BEGIN + i * QUARTER: (f"{i}.125", "-1.5") for i in range(6) if i != 3}
     expected = replay(ReplaySettings(written(tmp_path, rows)))
     local = "America/Los_Angeles"
@@ -272,7 +273,7 @@ def test_parquet_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_file_that_is_no_parquet(tmp_path: Path) -> None:
-    pytest.importorskip("duckdb")
+    needs("duckdb")
     file = tmp_path / "x.parquet"
     with pytest.raises(LocalError, match="no such file"):
         replay(ReplaySettings(file))

@@ -1,6 +1,6 @@
 """Another meter over Modbus, TCP or RTU: its registers become the registers of ours.
 
-The only file that knows pymodbus. Polling is a task of the host; the ION modules are answered from what
+Polling is a task of the host; the ION modules are answered from what
 was polled last, and nothing here ever holds them.
 """
 
@@ -10,13 +10,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from typing import Final
 
 from iondlms.errors import LocalError, PortError
 from iondlms.ion import Flow, Priority, Registers, moved
 
-from .modbus_map import Block, ModbusMap, load_map
+from .modbus_line import ModbusLine, target_of
+from .modbus_map import ModbusMap, load_map
 
 __all__ = ["ModbusMeter", "ModbusSettings"]
 
@@ -26,13 +26,6 @@ _MS_PER_HOUR: Final = 3_600_000
 _NO_REGISTERS: Final = Registers(None, None, None, None, None)
 # A meter that starts may show zeros for a moment: registers that went back are believed at the third poll.
 _POLLS_TO_BELIEVE: Final = 3
-_ILLEGAL_ADDRESS: Final = 2
-_REFUSALS: Final = (
-    1,
-    _ILLEGAL_ADDRESS,
-    3,
-)  # of the request; all others tell of a meter that cannot answer now
-_FRAMINGS: Final = {f"8{parity}{stop}": (parity, stop) for parity in "NEO" for stop in (1, 2)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +48,7 @@ class ModbusSettings:
             raise LocalError(f"a Modbus unit id of {self.unit_id} is not within 0 to 255")
         if not 0.1 <= self.poll_s <= 3600 or not 0.05 <= self.timeout_s <= 60 or not 0 <= self.retries <= 10:
             raise LocalError("polls are 0.1 to 3600 s apart, answers take 0.05 to 60 s, retries are 0 to 10")
-        _target(self.url)
+        target_of(self.url)
 
 
 class ModbusMeter:
@@ -71,14 +64,13 @@ class ModbusMeter:
         self._blocks = list(self.map.plan())
         self._event: Callable[[int, str, str], None] = lambda *_: None
         self._changing: Callable[[], None] = lambda: None
-        self._client: Any = None
+        self._line = ModbusLine.of(settings.url)
         self._values: dict[str, int | None] = {}
         self._registers: Registers | None = None
         self._believed: Registers | None = None  # the last that were handed out
         self._doubts = 0
         self._flowed = _NO_REGISTERS
         self._lost: bool | None = None  # None: not asked yet
-        _require_pymodbus()
 
     # What the Power Meter asks
 
@@ -127,6 +119,7 @@ class ModbusMeter:
         """Poll until cancelled."""
         loop = asyncio.get_running_loop()
         due = loop.time()
+        self._line.users += 1
         try:
             while True:
                 await self.poll()
@@ -140,23 +133,26 @@ class ModbusMeter:
                 due += (missed + 1) * self.settings.poll_s
                 await asyncio.sleep(due - loop.time())
         finally:
-            self.close()
+            self._line.users -= 1
+            if not self._line.users:
+                self.close()
             self._forget()
 
     async def poll(self) -> bool:
         """Ask for all values once; return whether the meter answered."""
         fault = ""
         for _ in range(self.settings.retries + 1):
-            try:
-                values = await self._read_all()
-            except PortError as error:
-                # A late answer must not be taken for that to the next request: begin on a new connection.
-                self.close()
-                fault = str(error)
-                continue
-            except BaseException:
-                self.close()
-                raise
+            async with self._line.turn:
+                try:
+                    values = await self._read_all()
+                except PortError as error:
+                    # A late answer must not be taken for that to the next request: begin on a new connection.
+                    self._line.close()
+                    fault = str(error)
+                    continue
+                except BaseException:
+                    self._line.close()
+                    raise
             self._take(values)
             return True
         self._lose(fault)
@@ -208,11 +204,10 @@ class ModbusMeter:
 
     async def _read_all(self) -> dict[str, int | None]:
         values: dict[str, int | None] = {}
-        client = await self._connected()
         blocks = list(self._blocks)
         while blocks:
             block = blocks.pop(0)
-            registers = await self._read(client, block)
+            registers = await self._line.read(self.settings.unit_id, block, self.settings.timeout_s)
             if registers is None and len(parts := block.parts()) > 1:
                 # Some meters refuse a request that touches a register they do not have.
                 place = self._blocks.index(block)
@@ -224,116 +219,6 @@ class ModbusMeter:
                 values |= block.decode(registers)
         return values
 
-    async def _read(self, client: Any, block: Block) -> list[int] | None:
-        """Return the registers of a block; None if the meter has no such. PortError without an answer."""
-        from pymodbus import ModbusException
-
-        ask = client.read_input_registers if block.function == "input" else client.read_holding_registers
-        try:
-            # Bounded by us too: what trickles in octet by octet must not hold the poll for ever.
-            async with asyncio.timeout(self.settings.timeout_s * 1.5):
-                answer = await ask(block.address, count=block.count, device_id=self.settings.unit_id)
-        except TimeoutError as error:
-            raise PortError(f"no answer within {self.settings.timeout_s} s") from error
-        except (ModbusException, OSError) as error:
-            raise PortError(str(error)) from error
-        if answer.isError():
-            code = getattr(answer, "exception_code", 0)
-            if code in _REFUSALS:
-                _LOG.debug("registers from address %d: exception %d", block.address, code)
-                return None
-            raise PortError(f"the meter answers exception {code}")
-        registers: list[int] = answer.registers
-        if len(registers) != block.count:
-            raise PortError(f"{len(registers)} registers came where {block.count} were asked for")
-        return registers
-
-    async def _connected(self) -> Any:
-        if self._client is None or not self._client.connected:
-            self.close()
-            self._client = _client(self.settings)
-            try:
-                async with asyncio.timeout(self.settings.timeout_s * 1.5):
-                    connected = await self._client.connect()
-            except TimeoutError as error:
-                raise PortError(f"no connection within {self.settings.timeout_s} s") from error
-            except OSError as error:
-                raise PortError(f"no connection: {error}") from error
-            if not connected:
-                raise PortError("no connection")
-        return self._client
-
     def close(self) -> None:
-        """Close the connection; the next poll opens another."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Target:
-    scheme: str
-    place: str  # host or device
-    port: int = 502
-    baud: int = 19200
-    framing: str = "8E1"
-
-
-def _target(url: str) -> _Target:
-    wrong = LocalError(
-        f"{url!r} is no Modbus URL; write tcp://HOST:502 or rtu:/dev/ttyUSB0?baud=19200&framing=8E1"
-    )
-    parts = urlsplit(url)
-    options = {key: values[-1] for key, values in parse_qs(parts.query).items()}
-    try:
-        if parts.scheme in ("tcp", "rtu+tcp") and parts.hostname and not options and parts.path in ("", "/"):
-            return _Target(parts.scheme, parts.hostname, parts.port or 502)
-        if (
-            parts.scheme == "rtu"
-            and parts.path
-            and not parts.netloc
-            and options.keys() <= {"baud", "framing"}
-        ):
-            framing = options.get("framing", "8E1").upper()
-            if framing in _FRAMINGS:
-                return _Target("rtu", parts.path, 0, int(options.get("baud", "19200")), framing)
-    except ValueError as error:  # a port or a baud that is no number
-        raise wrong from error
-    raise wrong
-
-
-def _client(settings: ModbusSettings) -> Any:
-    """Return a pymodbus client that neither repeats nor connects again by itself: `poll` does."""
-    from pymodbus import FramerType
-    from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
-
-    target, timeout = _target(settings.url), settings.timeout_s
-    if target.scheme == "rtu":
-        parity, stop = _FRAMINGS[target.framing]
-        try:
-            return AsyncModbusSerialClient(
-                target.place,
-                baudrate=target.baud,
-                parity=parity,
-                stopbits=stop,
-                timeout=timeout,
-                retries=0,
-                reconnect_delay=0,
-            )
-        except RuntimeError as error:
-            raise PortError(f"serial lines need pyserial: {error}") from error
-    framer = FramerType.SOCKET if target.scheme == "tcp" else FramerType.RTU
-    return AsyncModbusTcpClient(
-        target.place, port=target.port, framer=framer, timeout=timeout, retries=0, reconnect_delay=0
-    )
-
-
-def _require_pymodbus() -> None:
-    try:
-        import pymodbus  # noqa: F401
-    except ImportError as error:
-        raise LocalError(
-            "a Modbus source needs the extra 'modbus'; install it with: pip install 'iondlms[modbus]'"
-        ) from error
-    # It writes its whole history of frames as errors; what matters is told by our events.
-    logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
+        """Close the connection; whose turn it is next opens another."""
+        self._line.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import subprocess
 import sys
@@ -11,12 +10,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.ion.builders import Host, small_framework, utc
+from tests.ion.builders import SOURCES, Host, small_framework, utc
+from tests.store.builders import (
+    as_of_schema_1,
+    contents,
+    fill,
+    read_only_folder,
+    rows_in,
+    unprivileged,
+)
 
 from iondlms.errors import LocalError
 from iondlms.ion import IonMeter, Pending, default_framework
 from iondlms.sources import SimulatedLoad
-from iondlms.store import Store, StoreError
+from iondlms.store import Archive, Store, StoreError
 
 BEGIN = utc(2026, 3, 10, 10, 5)
 
@@ -25,10 +32,6 @@ def meter(depth: int = 100) -> IonMeter:
     made = IonMeter(small_framework(depth=depth), SimulatedLoad(3, step_s=300))
     made.start(BEGIN, 0.0)
     return made
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name == "meter.sqlite"}
 
 
 def test_a_new_folder_is_made_and_empty(tmp_path: Path) -> None:
@@ -253,11 +256,22 @@ def test_a_folder_that_cannot_be_made_or_is_a_file(tmp_path: Path) -> None:
             Store.open(path)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to root")
-def test_a_read_only_folder(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(StoreError, match="cannot be written"):
-        Store.open(tmp_path)
+def test_a_read_only_folder() -> None:
+    with read_only_folder() as folder, unprivileged(folder):
+        with pytest.raises(StoreError, match="cannot be written"):
+            Store.open(folder)
+        with pytest.raises(StoreError, match="cannot be made"):
+            Store.open(folder / "below")
+
+
+def test_a_read_only_folder_with_a_database_is_left_alone() -> None:
+    with read_only_folder() as folder:
+        fill(folder)
+        before = contents(folder)
+        with unprivileged(folder), pytest.raises(StoreError, match=r"cannot be written|cannot be used"):
+            Store.open(folder)
+        assert contents(folder) == before
+        Store.open(folder).close()
 
 
 def test_a_full_disk_harms_nothing_and_the_batch_can_be_kept_later(tmp_path: Path) -> None:
@@ -351,3 +365,49 @@ def test_a_host_with_a_store_keeps_a_clock_that_was_set(tmp_path: Path) -> None:
         saved = store.load()
     assert saved is not None
     assert saved.state.offset_ms == 7_140_000
+
+
+def test_an_older_database_is_brought_up_to_date_with_all_that_is_in_it(tmp_path: Path) -> None:
+    first = fill(tmp_path, described=False)
+    with Store.open(tmp_path) as store:
+        before = store.load()
+    as_of_schema_1(tmp_path)
+    with Archive.open(tmp_path) as archive:  # by one that may not change it
+        assert archive.recorders() == {"log": None}
+        with pytest.raises(StoreError, match="start its meter on it once"):
+            archive.rows("log")
+        assert archive.events() == first.event_log.events
+    with Store.open(tmp_path) as store:
+        assert store.load() == before
+        store.describe({"log": SOURCES})
+        store.write(Pending())
+        assert list(store.archive.rows("log")) == rows_in(first)
+    with Store.open(tmp_path) as store:
+        assert store.archive.recorders() == {"log": SOURCES}
+        assert store.load() == before
+
+
+def test_names_of_columns_are_kept_with_the_batch_that_clears_the_rows_of_others(tmp_path: Path) -> None:
+    fill(tmp_path)
+    with Store.open(tmp_path) as store:
+        saved = store.load()
+        store.describe({"log": ("kWh rec",)})
+        assert store.archive.rows("log").sources == SOURCES  # a kill here leaves rows and names that fit
+        other = IonMeter(small_framework(sources=("kWh rec",)), SimulatedLoad(3))
+        other.start(BEGIN + 7_200_000, 0.0, saved)
+        store.write(other.advance(0.0))
+        assert (store.archive.rows("log").sources, store.archive.rows("log").octets) == (("kWh rec",), b"")
+
+
+def test_names_that_a_full_disk_did_not_take_come_with_the_next_batch(tmp_path: Path) -> None:
+    fill(tmp_path, described=False)
+    with Store.open(tmp_path) as store:
+        store.describe({"log": ("kWh del",) * 2000})
+        database = store._database
+        database.execute(f"pragma max_page_count = {database.execute('pragma page_count').fetchone()[0]}")
+        with pytest.raises(StoreError, match="full"):
+            store.write(Pending())
+        assert store.archive.recorders() == {"log": None}
+        database.execute("pragma max_page_count = 1000000")
+        store.write(Pending())
+        assert store.archive.recorders() == {"log": ("kWh del",) * 2000}

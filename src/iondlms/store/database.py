@@ -6,49 +6,21 @@ not at all. One process at a time has the folder; within it one thread at a time
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from iondlms.errors import LocalError
-from iondlms.ion import Event, MeterState, Pending, Saved
+from iondlms.ion import Event, MeterState, Pending, RowFormat, Saved
 
-__all__ = ["Store", "StoreError"]
+from .archive import Archive
+from .schema import DATABASE, StoreError, failures, open_to_write, transaction
 
-_DATABASE: Final = "meter.sqlite"
+__all__ = ["Store", "lock_folder"]
+
 _LOCK: Final = "meter.lock"
-_APPLICATION_ID: Final = 0x494F4E44  # "IOND", in the file's header, where `file` shows it too
-
-# One entry a schema version, never changed once released; user_version counts those applied.
-_MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
-    (
-        "create table recorder (id integer primary key, name text not null unique) strict",
-        # Packed as in a Log, one row a record: an append is one page, and the ring's tail is cut by key.
-        (
-            "create table record (recorder integer not null references recorder (id),"
-            " sequence integer not null, octets blob not null, primary key (recorder, sequence))"
-            " strict, without rowid"
-        ),
-        (
-            "create table event (sequence integer primary key, utc_ms integer not null,"
-            " priority integer not null, cause text not null, effect text not null) strict"
-        ),
-        "create table state (id integer primary key check (id = 1), body text not null) strict",
-    ),
-)
-
-
-_TABLES: Final = (
-    "select type, name, tbl_name, sql from sqlite_schema where name not like 'sqlite_stat%' order by name"
-)
-# Where a damaged file puts octets that are no UTF-8 into an error's text, the module stumbles over them.
-_FAILURES: Final = (sqlite3.Error, UnicodeDecodeError)
-
-
-class StoreError(LocalError):
-    """The data folder cannot be used, or a batch could not be kept; what was stored is as it was."""
 
 
 class Store:
@@ -58,6 +30,9 @@ class Store:
         self.folder = folder
         self._lock = lock
         self._database = database
+        self._path = folder / DATABASE
+        self._archive = Archive(self._path, database)
+        self._sources: dict[str, tuple[str, ...]] = {}  # told, and not written yet
 
     @classmethod
     def open(cls, path: str | Path) -> Store:
@@ -71,61 +46,91 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"the data folder {folder} cannot be made: {error.strerror}") from error
-        lock = _lock(folder)
+        lock = lock_folder(folder)
         try:
-            database = _open_database(folder / _DATABASE)
+            database = open_to_write(folder / DATABASE)
         except StoreError:
             lock.close()
             raise
         return cls(folder, lock, database)
 
+    @property
+    def archive(self) -> Archive:
+        """What is kept, to be read."""
+        return self._archive
+
     def load(self) -> Saved | None:
         """Return what was kept, None if the folder is new; StoreError if it contradicts itself."""
-        with self._errors("read"):
-            found = self._database.execute("select body from state").fetchone()
-            names = self._database.execute("select id, name from recorder").fetchall()
-            if found is None:
-                return None
-            try:
-                state = MeterState.decode(found[0])
-            except LocalError as error:
-                raise StoreError(f"{self.folder / _DATABASE} is damaged: {error}") from error
-            rows = {name: self._rows(number, name) for number, name in names}
-            events = self._database.execute(
-                "select sequence, utc_ms, priority, cause, effect from event order by sequence"
-            )
-            kept = {name: each for name, each in rows.items() if each is not None}
-            return Saved(state, kept, tuple(Event(*event) for event in events))
+        state = self._archive.state()
+        if state is None:
+            return None
+        rows = {name: self._archive.packed(name) for name in self._archive.recorders()}
+        kept = {name: each for name, each in rows.items() if each is not None}
+        return Saved(state, kept, self._archive.events())
+
+    def describe(self, sources: Mapping[str, tuple[str, ...]]) -> None:
+        """Tell the ION names of each recorder's sources; they are kept with the next batch.
+
+        Not before: a recorder with new inputs has its old rows until the batch that clears them.
+        """
+        self._sources = dict(sources)
 
     def write(self, batch: Pending) -> None:
         """Make a batch durable, whole or not at all; writing the same batch again changes nothing.
 
         StoreError if it could not be kept, on a full disk for one.
         """
-        with self._errors("write"), self._transaction():
+        told = self._sources
+        with failures("write", self._path), transaction(self._database):
+            for name, sources in told.items():
+                self._database.execute(
+                    "update recorder set sources = ? where id = ?", (json.dumps(sources), self._id(name))
+                )
             for name, rows in batch.rows.items():
                 number = self._id(name)
                 if rows.cleared:
                     self._database.execute("delete from record where recorder = ?", (number,))
-                view, stride = bytes(rows.octets), rows.stride
-                self._database.executemany(
-                    "insert or replace into record values (?, ?, ?)",
-                    (
-                        (number, rows.first + index, view[index * stride : (index + 1) * stride])
-                        for index in range(rows.end - rows.first)
-                    ),
-                )
+                self._append(number, rows.first, rows.stride, bytes(rows.octets))
                 self._database.execute(
                     "delete from record where recorder = ? and sequence < ?", (number, rows.end - rows.depth)
                 )
             if batch.events:
-                self._database.executemany(
-                    "insert or replace into event values (?, ?, ?, ?, ?)", batch.events
-                )
+                self._log(batch.events)
                 oldest = batch.events[-1].sequence - batch.event_depth
                 self._database.execute("delete from event where sequence <= ?", (oldest,))
             if batch.state is not None:
-                self._database.execute("insert or replace into state values (1, ?)", (batch.state.encode(),))
+                self._keep(batch.state)
+        if self._sources is told:  # and not something newer, told by another thread meanwhile
+            self._sources = {}
+
+    def replace_rows(self, recorder: str, octets: bytes, event: Event) -> None:
+        """Let a recorder have these packed rows and no others, for a meter that does not run; with an event.
+
+        They get new numbers, which are never used again. StoreError if it has more than its depth of them,
+        or no meter has started with it.
+        """
+        state = self._archive.state()
+        sources = self._archive.recorders().get(recorder)
+        known = None if state is None else state.recorders.get(recorder)
+        if state is None or sources is None or known is None:
+            raise StoreError(f"no meter with a recorder {recorder!r} has started on {self.folder}")
+        stride = RowFormat(len(sources)).stride
+        count = len(octets) // stride
+        if count > known.depth:
+            raise StoreError(f"{count} rows do not fit {recorder!r}, which keeps {known.depth}")
+        first = known.next_sequence
+        changed = replace(known, next_sequence=first + count, rearm_sequence=first)
+        after = replace(
+            state,
+            recorders={**state.recorders, recorder: changed},
+            next_event=max(state.next_event, event.sequence + 1),
+        )
+        with failures("write", self._path), transaction(self._database):
+            number = self._id(recorder)
+            self._database.execute("delete from record where recorder = ?", (number,))
+            self._append(number, first, stride, octets)
+            self._log([event])
+            self._keep(after)
 
     def close(self) -> None:
         """Close the folder for the next process."""
@@ -138,20 +143,20 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _rows(self, number: int, name: str) -> tuple[int, bytes] | None:
-        first, last, count, shortest, longest = self._database.execute(
-            "select min(sequence), max(sequence), count(*), min(length(octets)), max(length(octets))"
-            " from record where recorder = ?",
-            (number,),
-        ).fetchone()
-        if not count:
-            return None
-        if last - first + 1 != count or shortest != longest:
-            raise StoreError(f"{self.folder / _DATABASE} is damaged: the records of {name!r} are not whole")
-        octets = self._database.execute(
-            "select octets from record where recorder = ? order by sequence", (number,)
+    def _append(self, number: int, first: int, stride: int, octets: bytes) -> None:
+        self._database.executemany(
+            "insert or replace into record values (?, ?, ?)",
+            (
+                (number, first + index, octets[index * stride : (index + 1) * stride])
+                for index in range(len(octets) // stride)
+            ),
         )
-        return first, b"".join(row for (row,) in octets)
+
+    def _log(self, events: Iterable[Event]) -> None:
+        self._database.executemany("insert or replace into event values (?, ?, ?, ?, ?)", events)
+
+    def _keep(self, state: MeterState) -> None:
+        self._database.execute("insert or replace into state values (1, ?)", (state.encode(),))
 
     def _id(self, name: str) -> int:
         found = self._database.execute("select id from recorder where name = ?", (name,)).fetchone()
@@ -161,28 +166,9 @@ class Store:
             ).fetchone()
         return int(found[0])
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._database.execute("begin immediate")
-        try:
-            yield
-            self._database.execute("commit")
-        except BaseException:
-            # A full disk may have rolled back already.
-            with suppress(sqlite3.Error):
-                self._database.execute("rollback")
-            raise
 
-    @contextmanager
-    def _errors(self, verb: str) -> Iterator[None]:
-        try:
-            yield
-        except _FAILURES as error:
-            raise StoreError(f"cannot {verb} {self.folder / _DATABASE}: {error}") from error
-
-
-def _lock(folder: Path) -> sqlite3.Connection:
-    """Take the folder for this process.
+def lock_folder(folder: Path) -> sqlite3.Connection:
+    """Take the folder for this process; StoreError if another has it, or it cannot be written.
 
     SQLite's own file lock on a file beside the database: it works on every system, goes with the process
     however that ends, and leaves the database readable for a backup.
@@ -199,73 +185,3 @@ def _lock(folder: Path) -> sqlite3.Connection:
             raise StoreError(f"the data folder {folder} is in use by another process") from error
         raise StoreError(f"the data folder {folder} cannot be written: {error}") from error
     return lock
-
-
-def _open_database(path: Path) -> sqlite3.Connection:
-    database = None
-    try:
-        database = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
-        _check(path, database)
-        database.execute("pragma journal_mode = wal")
-        database.execute("pragma synchronous = full")
-        database.execute("pragma foreign_keys = on")
-        _migrate(database)
-        _check_schema(path, database)
-        # A file that may not be written says so here and not at the first record.
-        database.execute("begin immediate")
-        database.execute("rollback")
-    except _FAILURES as error:
-        if database is not None:
-            database.close()
-        damaged = isinstance(error, UnicodeDecodeError) or getattr(error, "sqlite_errorcode", 0) & 0xFF in (
-            sqlite3.SQLITE_CORRUPT,
-            sqlite3.SQLITE_NOTADB,
-        )
-        what = "is damaged or no database" if damaged else "cannot be used"
-        raise StoreError(f"{path} {what}: {error}") from error
-    except StoreError:
-        if database is not None:
-            database.close()
-        raise
-    return database
-
-
-def _check(path: Path, database: sqlite3.Connection) -> None:
-    """Look before anything is written: StoreError for a database that is not ours to write."""
-    application_id = database.execute("pragma application_id").fetchone()[0]
-    version = database.execute("pragma user_version").fetchone()[0]
-    tables = database.execute("select count(*) from sqlite_schema").fetchone()[0]
-    # Killed while it was made: no table, no id, nothing lost.
-    if application_id != _APPLICATION_ID and (tables or application_id or version):
-        raise StoreError(f"{path} is a database of another program; choose another data folder")
-    if version > len(_MIGRATIONS):
-        raise StoreError(f"{path} was written by a newer iondlms (schema {version}); use that one")
-    result = database.execute("pragma quick_check(1)").fetchone()[0]
-    if result != "ok":
-        raise StoreError(f"{path} is damaged: {result}")
-
-
-def _check_schema(path: Path, database: sqlite3.Connection) -> None:
-    """StoreError if the tables are not those of the migrations: SQLite's own check does not look at them."""
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as model:
-        _migrate(model)
-        if model.execute(_TABLES).fetchall() != database.execute(_TABLES).fetchall():
-            raise StoreError(f"{path} is damaged: its tables are not as they were made")
-
-
-def _migrate(database: sqlite3.Connection) -> None:
-    version = database.execute("pragma user_version").fetchone()[0]
-    if version == len(_MIGRATIONS):
-        return
-    database.execute("begin immediate")
-    try:
-        for statements in _MIGRATIONS[version:]:
-            for statement in statements:
-                database.execute(statement)
-        database.execute(f"pragma application_id = {_APPLICATION_ID}")
-        database.execute(f"pragma user_version = {len(_MIGRATIONS)}")
-        database.execute("commit")
-    except BaseException:
-        with suppress(sqlite3.Error):
-            database.execute("rollback")
-        raise

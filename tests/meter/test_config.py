@@ -211,3 +211,10 @@ def test_the_end_of_the_serial_number_names_the_device() -> None:
 
 def test_config_errors_are_local_errors() -> None:
     assert issubclass(ConfigError, LocalError)
+
+
+def test_numbers_of_a_choice_may_be_text_as_the_command_line_has_them() -> None:
+    made = load(None, [("scaler", "-3"), ("unknown_object", "3")])
+    assert (made.meter.scaler, made.meter.unknown_object) == (-3, 3)
+    assert "meter.scaler: " in errors([("scaler", "-4")])
+    assert "meter.unknown_object: " in errors([("unknown_object", "three")])

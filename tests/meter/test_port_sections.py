@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ class Loader:
         """What loading says, without the name of the file."""
         with pytest.raises(ConfigError) as caught:
             self(model, *ports, **more)
-        return [line.removeprefix(f"{self.file}: ") for line in str(caught.value).split("\n")]
+        return [re.sub(r"^.*?\.toml:(\d+:)? ", "", line) for line in str(caught.value).split("\n")]
 
 
 @pytest.fixture

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
+import termios
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
@@ -54,7 +56,7 @@ def site(file: Path, text: str, settings: list[tuple[str, Any]] | None = None) -
 def wrong(file: Path, text: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         site(file, text)
-    return [line.removeprefix(f"{file}: ") for line in str(caught.value).split("\n")]
+    return [re.sub(r"^.*?\.toml:(\d+:)? ", "", line) for line in str(caught.value).split("\n")]
 
 
 # --- the configuration ----------------------------------------------------------------------------------
@@ -68,6 +70,22 @@ def test_one_meter_stays_what_it_was(file: Path) -> None:
 
 def test_a_site_has_the_sections_of_a_meter() -> None:
     assert set(Site.model_fields) - {"line"} == set(Config.model_fields) - {"port"}
+
+
+def test_a_meter_may_have_a_source_of_its_own(file: Path) -> None:
+    # One gateway for a switchboard: several meters behind one Modbus line, each by its own unit id.
+    own = '[meter.source]\nkind = "modbus"\nurl = "rtu:/dev/ttyUSB9"\nunit_id = '
+    text = TCP + meters("tcp", 1) + own + "11\n" + meters("tcp", 2) + own + "12\n" + meters("tcp", 3)
+    made = [each for _, each in site(file, text + "[source]\nshape = 'factory'\n").meters()]
+    assert [getattr(each.source, "unit_id", None) for each in made] == [11, 12, None]
+    assert getattr(made[2].source, "shape", None) == "factory"
+    bad = TCP + meters("tcp", 1) + own + "256\n"
+    (told,) = wrong(file, bad)
+    assert told.startswith("meter[0].source.unit_id: Input should be less than or equal to 255")
+    past = TCP + meters("tcp", 1, history=96) + own + "1\n"
+    assert wrong(file, past) == [
+        "meter[0].history: what another meter measured before cannot be read over Modbus"
+    ]
 
 
 def test_each_meter_is_a_configuration_of_its_own(file: Path) -> None:
@@ -124,23 +142,23 @@ def test_the_most_meters_of_a_line(file: Path, line: str, name: str, most: int) 
         assert wrong(file, several) == [f"line.{name}: {most + 1} meters; a line of kind {kind} has {most}"]
     else:
         (told,) = wrong(file, line + meters(name, count=most, unit_id=2))
-        assert told == "meter.0.count: the last Unit ID would be 10000; 9999 is the highest"
+        assert told == "meter[0].count: the last Unit ID would be 10000; 9999 is the highest"
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (BUS + meters("bus", 0), "meter.0.unit_id: "),
-        (BUS + meters("bus", 10_000), "meter.0.unit_id: "),
-        (BUS + "[[meter]]\nunit_id = 1\n", "meter.0.line: Field required"),
-        (BUS + "[[meter]]\nline = 'bus'\n", "meter.0.unit_id: Field required"),
-        (BUS + meters("bus") + meters("buss", 2), "meter.1.line: there is no line 'buss'; there are bus"),
-        (BUS + meters("bus", 5, count=3) + meters("bus", 7), "meter.1.unit_id: Unit ID 7 is another meter's"),
-        (BUS + meters("bus", model="ION1"), "meter.0.model: 'ION1' is no model"),
-        (BUS + meters("bus", colour=1), "meter.0.colour: there is no such key"),
-        (BUS + meters("bus", port="COM3"), "meter.0.port: COM3 of an ION8650 is no RS-485"),
-        (BUS + meters("bus", port="COM4", model="ION7400"), "meter.0.port: an ION7400 has no port COM4"),
-        (BUS + meters("bus", count=2, serial="X1"), "meter.0.count: 2 meters cannot have one serial"),
+        (BUS + meters("bus", 0), "meter[0].unit_id: "),
+        (BUS + meters("bus", 10_000), "meter[0].unit_id: "),
+        (BUS + "[[meter]]\nunit_id = 1\n", "meter[0].line: Field required"),
+        (BUS + "[[meter]]\nline = 'bus'\n", "meter[0].unit_id: Field required"),
+        (BUS + meters("bus") + meters("buss", 2), "meter[1].line: there is no line 'buss'; there are bus"),
+        (BUS + meters("bus", 5, count=3) + meters("bus", 7), "meter[1].unit_id: Unit ID 7 is another"),
+        (BUS + meters("bus", model="ION1"), "meter[0].model: 'ION1' is no model"),
+        (BUS + meters("bus", colour=1), "meter[0].colour: there is no such key"),
+        (BUS + meters("bus", port="COM3"), "meter[0].port: COM3 of an ION8650 is no RS-485"),
+        (BUS + meters("bus", port="COM4", model="ION7400"), "meter[0].port: an ION7400 has no port COM4"),
+        (BUS + meters("bus", count=2, serial="X1"), "meter[0].count: 2 meters cannot have one serial"),
         (BUS + "baud = 300\n" + meters("bus", model="ION9000"), "line.bus.baud: COM1 of an ION9000 has no"),
         (BUS + "baud = 9601\n" + meters("bus"), "line.bus.baud: COM1 of an ION8650 has no baud 9601"),
         (BUS + "framing = '7E1'\n" + meters("bus"), "line.bus.framing: "),
@@ -155,8 +173,8 @@ def test_the_most_meters_of_a_line(file: Path, line: str, name: str, most: int) 
         (TCP + "device = '/dev/a'\n" + meters("tcp"), "line.tcp.device: there is no such key"),
         (MODEM + f"init = 'AT{'X' * 46}'\n" + meters("house"), "line.house.init: "),
         ("[[line]]\nname = 'x'\nkind = 'radio'\n" + meters("x"), "line.x.kind: 'radio' is no kind of line"),
-        ("[[line]]\nkind = 'tcp'\n" + meters("x"), "line.0.name: Field required"),
-        ("line = [5]\n" + meters("x"), "line.0: write each line as a section of its own"),
+        ("[[line]]\nkind = 'tcp'\n" + meters("x"), "line[0].name: Field required"),
+        ("line = [5]\n" + meters("x"), "line[0]: write each line as a section of its own"),
         (TCP + meters("tcp") + "[[port]]\nunit_id = 1\n", "port: there is no such key"),
         (TCP + meters("tcp", model="ION9000") + "[clock]\ntime_sync_source = 'COM3'\n",
          "clock.time_sync_source: an ION9000 has no port COM3"),
@@ -171,8 +189,8 @@ def test_what_is_wrong_is_one_line_that_names_it(file: Path, text: str, told: st
 def test_several_things_at_once(file: Path) -> None:
     text = BUS + "baud = 300\n" + meters("bus", 1) + meters("bus", 1) + meters("bus", 2, model="ION9000")
     assert [line.partition(":")[0] for line in wrong(file, text + meters("x"))] == [
-        "meter.1.unit_id",
-        "meter.3.line",
+        "meter[1].unit_id",
+        "meter[3].line",
         "line.bus.baud",
     ]
 
@@ -272,6 +290,25 @@ async def test_all_of_an_rs485_line_over_a_pty(file: Path, count: int) -> None:
                 there = 1 <= unit <= count
                 got = await asyncio.to_thread(pty.read, 10.0 if there else 0.1)
                 assert units_in(got) == ([(unit, UA)] if there else [])
+
+
+async def test_a_shared_line_is_set_to_another_baud_while_it_is_open(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Pty() as pty:
+        text = BUS.replace("/dev/ttyUSB0", pty.path) + "baud = {}\nrx_timeout = {}\n" + meters("bus", count=2)
+        async with running(file, text.format(9600, 1)) as host:
+            assert await host.apply(site(file, text.format(38400, 2))) == [
+                "line.bus.rx_timeout has changed: that takes a restart"
+            ]
+            assert pty.speed == termios.B38400
+            assert "bus works at 38400 baud, 8N1 now; its links are over" in caplog.text
+            assert host.ports[0].url.endswith("?baud=38400&framing=8N1")
+            await asyncio.to_thread(pty.write, snrm(2))
+            assert units_in(await asyncio.to_thread(pty.read, 10.0)) == [(2, UA)]
+            caplog.clear()
+            assert await host.apply(site(file, text.format(38400, 2))) == []
+            assert not caplog.records
 
 
 async def test_thirty_one_meters_behind_one_modem(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

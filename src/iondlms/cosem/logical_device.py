@@ -25,10 +25,16 @@ class LogicalDevice:
 
     def __init__(self, objects: Iterable[Interface]) -> None:
         self._objects: dict[ObisCode, Interface] = {}
+        self.replace(objects)
+
+    def replace(self, objects: Iterable[Interface]) -> None:
+        """Answer for other objects from now on, open associations included; LocalError as when made."""
+        made: dict[ObisCode, Interface] = {}
         for item in (AssociationLn(CURRENT_ASSOCIATION, self.object_list), *objects):
-            if item.logical_name in self._objects:
+            if item.logical_name in made:
                 raise LocalError(f"two objects are called {item.logical_name}")
-            self._objects[item.logical_name] = item
+            made[item.logical_name] = item
+        self._objects = made
 
     @property
     def objects(self) -> tuple[Interface, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TypeVar
 
@@ -12,18 +12,30 @@ from pydantic import (
     ModelWrapValidatorHandler,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     ValidatorFunctionWrapHandler,
     field_validator,
     model_validator,
 )
 
 from iondlms.errors import LocalError
-from iondlms.ion.factory import MODELS
-from iondlms.ion.ports import PORT_NAMES, find_port
+from iondlms.ion.factory import MODELS, Factory
+from iondlms.ion.ports import find_port
 from iondlms.meter.document import Document, read_document
-from iondlms.meter.port_sections import MODEL, AnyPort, EthernetSection, PortSection, faults_between
-from iondlms.meter.section import ConfigError, Seconds, Section, fault, lines_of, together
-from iondlms.meter.source_sections import AnySource, ModbusSection, SimulatedSection
+from iondlms.meter.fault_sections import astray
+from iondlms.meter.framework_sections import ClockSection, FrameworkSections, RecorderSection
+from iondlms.meter.links import faults_among
+from iondlms.meter.modules import modules_of, read
+from iondlms.meter.port_sections import (
+    MODEL,
+    AnyPort,
+    DevicePort,
+    EthernetSection,
+    PortSection,
+    faults_between,
+)
+from iondlms.meter.section import ConfigError, Section, fault, together
+from iondlms.meter.source_sections import ModbusSection
 
 __all__ = [
     "ClockSection",
@@ -78,6 +90,15 @@ class MeterSection(Section):
     history: int = Field(
         default=0, ge=0, le=1_000_000, description="load-profile rows to make at the first start"
     )
+    default_framework: bool = Field(
+        default=True, description="whether load profile and billing are there beside what the file names"
+    )
+
+    @field_validator("unknown_object", "scaler", mode="before")
+    @classmethod
+    def _number(cls, value: object) -> object:
+        # `--set` gives text, and a Literal takes only its own type.
+        return int(value) if isinstance(value, str) and re.fullmatch(r"-?\d{1,3}", value) else value
 
     @field_validator("model")
     @classmethod
@@ -85,6 +106,15 @@ class MeterSection(Section):
         if value.upper() not in MODELS:
             raise ValueError(f"{value!r} is no model; there are {', '.join(MODELS)}")
         return value.upper()
+
+    @field_validator("revision")
+    @classmethod
+    def _with_dlms(cls, value: str, info: ValidationInfo) -> str:
+        try:
+            Factory(info.data.get("model", "ION8650"), revision=value)
+        except LocalError as error:
+            raise ValueError(str(error)) from error
+        return value
 
     @field_validator("password")
     @classmethod
@@ -101,60 +131,29 @@ class MeterSection(Section):
         return value
 
 
-class ClockSection(Section):
-    """`[clock]`: the Clock module."""
-
-    zone: str = Field(default="UTC", description="IANA name; gives the TZ offset and the DST pairs")
-    time_sync_source: str = Field(default="ETHERNET", description="the port whose clients may set the time")
-    time_sync_type: Literal["UTC", "LOCAL"] = Field(
-        default="UTC", description="what a time without deviation is"
-    )
-    event_threshold: Seconds = Field(
-        default=1.0, ge=0, le=86400, description="a longer step sets the status bit"
-    )
-
-    @field_validator("time_sync_source")
-    @classmethod
-    def _known_port(cls, value: str) -> str:
-        if value.upper() not in PORT_NAMES:
-            raise ValueError(f"{value!r} is no port; there are {', '.join(PORT_NAMES)}")
-        return value.upper()
-
-
-class RecorderSection(Section):
-    """`[load_profile]` and `[billing]`: the default recorders."""
-
-    period: Seconds = Field(
-        default=900.0, ge=1, le=86400 * 31, description="of the Periodic Timer, whole seconds"
-    )
-    depth: int = Field(default=3360, ge=1, le=10_000_000, description="rows kept; the oldest give way")
-
-    @field_validator("period")
-    @classmethod
-    def _whole(cls, value: float) -> float:
-        if value != int(value):
-            raise ValueError("a Periodic Timer counts whole seconds")
-        return value
-
-
-class Config(Section):
+class Config(FrameworkSections):
     """The whole configuration."""
 
     meter: MeterSection = MeterSection()
-    clock: ClockSection = ClockSection()
-    source: AnySource = SimulatedSection()
-    load_profile: RecorderSection = RecorderSection()
-    billing: RecorderSection = RecorderSection()
     port: tuple[AnyPort, ...] = (EthernetSection(),)
 
     @model_validator(mode="wrap")
     @classmethod
     def _of_one_model(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        token = MODEL.set(_model_of(data))
+        model = _model_of(data)
+        token = MODEL.set(model)
+        faults: list[ValidationError] = []
         try:
-            return handler(data)
+            made = handler(data)
+        except ValidationError as error:
+            faults.append(error)
         finally:
             MODEL.reset(token)
+        if isinstance(data, dict):
+            faults += faults_among(modules_of(data), data, *_room(model, data))
+        if faults:
+            raise together(*faults)
+        return made
 
     @field_validator("clock")
     @classmethod
@@ -171,6 +170,17 @@ class Config(Section):
     def _has_a_past(self) -> Self:
         if self.meter.history and isinstance(self.source, ModbusSection):
             raise fault("what another meter measured before cannot be read over Modbus", "meter", "history")
+        return self
+
+    @model_validator(mode="after")
+    def _faults_are_here(self) -> Self:
+        # On a line that meters share, the line knows what there is, and says what is wrong.
+        if not any(isinstance(port, DevicePort) and port.device.startswith("line:") for port in self.port):
+            found = astray(
+                self.fault, [port.name for port in self.port], {each.unit_id for each in self.port}
+            )
+            if found:
+                raise together(*(fault(message, "fault", *place) for place, message in found))
         return self
 
     @field_validator("port", mode="wrap")
@@ -209,17 +219,25 @@ def load(path: Path | None, settings: Sequence[tuple[str, Any]] = ()) -> Config:
 
     Raises ConfigError listing all that is wrong, one line each.
     """
-    return validated(Config, path, read_document(path, settings))
+    return validated(Config, read_document(path, settings))
 
 
-def validated(kind: type[_Kind], path: Path | None, document: Document) -> _Kind:
+def validated(kind: type[_Kind], document: Document) -> _Kind:
     """Return a file's configuration; ConfigError listing all that is wrong, one line each."""
     try:
         return kind.model_validate(document)
     except ValidationError as error:
-        where = "" if path is None else f"{path}: "
-        lines = lines_of(error, document)
-        raise ConfigError("\n".join(where + line for line in lines)) from error
+        raise ConfigError("\n".join(document.lines(error))) from error
+
+
+def _room(model: str | None, data: Mapping[str, Any]) -> tuple[int | None, str]:
+    """Return how many sources a recorder takes, and the words for whose; None while that is not known."""
+    revision = read(data.get("meter"), "revision", "")
+    try:
+        factory = Factory(model or "", revision=revision if isinstance(revision, str) else "")
+    except LocalError:
+        return None, ""
+    return factory.most_sources, f"an {factory.device_type} with firmware {factory.revision}"
 
 
 def _model_of(data: Any) -> str | None:

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
@@ -252,6 +252,14 @@ class DevicePort(SerialLine, PortSection):
     def url(self) -> str:
         """Where a client at the other end finds it, but for the name that its own device has there."""
         return device_url(self.scheme, self.device, baud=self.baud, framing=self.framing, unit=self.unit_id)
+
+    def same_line(self, other: DevicePort) -> bool:
+        """Whether both have one baud and framing: what an open port can be set to."""
+        return (self.baud, self.framing) == (other.baud, other.framing)
+
+    def at_line(self, other: DevicePort) -> Self:
+        """Return this section at the baud and framing of another."""
+        return self.model_copy(update={"baud": other.baud, "framing": other.framing})
 
 
 class SerialSection(DevicePort):

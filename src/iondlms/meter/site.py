@@ -11,18 +11,25 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from iondlms.errors import LocalError
 from iondlms.ion.ports import find_port
-from iondlms.meter.config import (
-    ClockSection,
-    Config,
-    MeterSection,
-    RecorderSection,
-    validated,
-)
-from iondlms.meter.document import read_document
+from iondlms.meter.config import Config, MeterSection, validated
+from iondlms.meter.document import Document, read_document
+from iondlms.meter.fault_sections import astray
+from iondlms.meter.framework import faults_of
+from iondlms.meter.framework_sections import FrameworkSections
+from iondlms.meter.links import faults_among
+from iondlms.meter.modules import modules_of
+from iondlms.meter.places import Place
 from iondlms.meter.port_sections import (
     Calls,
     Direction,
@@ -33,10 +40,20 @@ from iondlms.meter.port_sections import (
     faults_between,
     host_and_port,
 )
-from iondlms.meter.section import Section, fault, together
-from iondlms.meter.source_sections import AnySource, SimulatedSection
+from iondlms.meter.section import ConfigError, fault, moved, together
+from iondlms.meter.source_sections import AnySource
 
-__all__ = ["LineSection", "Member", "ModemLine", "Rs485Line", "Site", "TcpLine", "load_site"]
+__all__ = [
+    "LineSection",
+    "Member",
+    "ModemLine",
+    "Rs485Line",
+    "Site",
+    "TcpLine",
+    "load_checked",
+    "load_site",
+    "site_of",
+]
 
 MAX_UNIT_ID: Final = 9999
 
@@ -130,6 +147,7 @@ class Member(MeterSection):
         default=1, ge=1, le=MAX_UNIT_ID, description="meters alike, with this Unit ID and the next ones"
     )
     port: str = Field(default="COM1", description="the meter's port on the line, one with RS-485")
+    source: AnySource | None = Field(default=None, description="its own; none: the [source] of all")
 
     @field_validator("count")
     @classmethod
@@ -148,15 +166,24 @@ class Member(MeterSection):
         return range(self.unit_id, self.unit_id + self.count)
 
 
-class Site(Section):
+class Site(FrameworkSections):
     """Meters on shared lines. The sections beside them hold for each meter."""
 
     meter: tuple[Member, ...]
-    clock: ClockSection = ClockSection()
-    source: AnySource = SimulatedSection()
-    load_profile: RecorderSection = RecorderSection()
-    billing: RecorderSection = RecorderSection()
     line: tuple[AnyLine, ...] = ()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _all_at_once(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(data)
+        except ValidationError as error:
+            # What is wrong in one section must not hide what is wrong between the others.
+            meters = data.get("meter") if isinstance(data, dict) else None
+            if not isinstance(meters, list | tuple) or not meters:
+                raise
+            of_one = {**data, "meter": meters[0]}
+            raise together(error, *faults_among(modules_of(of_one), of_one, None, "")) from error
 
     @field_validator("meter")
     @classmethod
@@ -203,6 +230,9 @@ class Site(Section):
             count = sum(member.count for member in self.meter if member.line == line.name)
             if count > line.most_meters:
                 yield ("line", index), f"{count} meters; a line of kind {line.kind} has {line.most_meters}"
+        ports = [*names, *(member.port for member in self.meter)]
+        for place, message in astray(self.fault, ports, {i for each in self.meter for i in each.unit_ids}):
+            yield ("fault", *place), message
         taken: set[tuple[str, int]] = set()
         for index, member in enumerate(self.meter):
             if member.line not in names:
@@ -254,20 +284,20 @@ class Site(Section):
         if isinstance(line, _SharedDevice):
             port |= {"baud": line.baud, "framing": line.framing}
         shared = {key: getattr(self, key) for key in Site.model_fields if key in Config.model_fields}
+        if member.source is not None:
+            shared["source"] = member.source
         return Config.model_validate({**shared, "meter": settings, "port": [port]})
 
 
 def _at(error: ValidationError, meter: int, line: int) -> ValidationError:
     """Return the error of one meter's configuration at the places where this file has it."""
-    faults = []
-    for item in error.errors():
-        place = item["loc"]
+
+    def move(place: Place) -> Place:
         if place[:2] == ("port", 0):
-            place = ("line", line, *place[2:])
-        elif place[:1] == ("meter",):
-            place = ("meter", meter, *place[1:])
-        faults.append(fault(item["msg"].removeprefix("Value error, "), *place))
-    return together(*faults)
+            return ("line", line, *place[2:])
+        return ("meter", meter, *place[1:]) if place[:1] == ("meter",) else place
+
+    return moved(error, move)
 
 
 def load_site(path: Path | None, settings: Sequence[tuple[str, Any]] = ()) -> Config | Site:
@@ -275,6 +305,23 @@ def load_site(path: Path | None, settings: Sequence[tuple[str, Any]] = ()) -> Co
 
     Raises ConfigError listing all that is wrong, one line each.
     """
+    return site_of(read_document(path, settings))
+
+
+def load_checked(path: Path | None, settings: Sequence[tuple[str, Any]] = (), *, year: int) -> Config | Site:
+    """Return the same, with what only making the meters finds: in files, and in zones in this year.
+
+    Raises ConfigError listing all that is wrong, one line each, with its line of the file.
+    """
     document = read_document(path, settings)
+    made = site_of(document)
+    faults = faults_of([made] if isinstance(made, Config) else [each for _, each in made.meters()], year)
+    if faults:
+        raise ConfigError("\n".join(line for fault in faults for line in document.located(fault)))
+    return made
+
+
+def site_of(document: Document) -> Config | Site:
+    """Return the configuration that a document is; ConfigError listing all that is wrong."""
     several = isinstance(document.get("meter"), list) or "line" in document
-    return validated(Site, path, document) if several else validated(Config, path, document)
+    return validated(Site, document) if several else validated(Config, document)

@@ -1,0 +1,97 @@
+"""What a newer configuration changes in a running meter: at once, only when told to, or at a restart.
+
+What loses nothing is done at once: exports, their OBIS codes, the event log as a profile. What clears a log
+or moves a clock, a register or a timer waits until it is told to. What the meter is made of takes a restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import Enum, unique
+from typing import Final
+
+from iondlms.errors import LocalError
+from iondlms.ion.framework import Framework
+from iondlms.ion.meter import IonMeter
+from iondlms.ion.setup_change import clearing, what_changes
+
+__all__ = ["FRAMEWORK_SECTIONS", "Change", "When", "changes_between", "exports_of"]
+
+# Sections that `Meter.apply` takes care of; other changes are of ports, or take a restart.
+FRAMEWORK_SECTIONS: Final = frozenset(
+    (
+        "clock",
+        "power_meter",
+        "load_profile",
+        "billing",
+        "periodic_timer",
+        "month_end",
+        "data_recorder",
+        "dlms_log_export",
+        "event_log",
+        "fault",
+    )
+)
+
+
+@unique
+class When(Enum):
+    """When a change is made."""
+
+    NOW = "is changed"
+    APPLY = "waits for --apply or a restart"
+    RESTART = "takes a restart"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change: of what, what happens to it, and when."""
+
+    what: str  # "Data Recorder 'Billing'"
+    how: str  # "changed; its 96 rows are cleared"
+    when: When
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.how}" + ("" if self.when is When.NOW else f"; {self.when.value}")
+
+
+def exports_of(running: Framework, wanted: Framework) -> Framework:
+    """Return the running framework with the exports of another, as far as they fit its recorders."""
+    there = {each.name: each.sources for each in running.data_recorders}
+    sources = {each.name: each.sources for each in wanted.data_recorders}
+    before = {each.profile_obis: each for each in running.dlms_log_exports}
+    exports = [
+        each
+        if there.get(each.data_recorder) == sources[each.data_recorder]
+        else before.get(each.profile_obis)
+        for each in wanted.dlms_log_exports
+    ]
+    try:
+        return replace(running, dlms_log_exports=tuple(each for each in exports if each is not None))
+    except LocalError:
+        return running  # a code that is free only once another export has gone
+
+
+def changes_between(ion: IonMeter, wanted: Framework, profile: str, wanted_profile: str) -> Iterator[Change]:
+    """Yield what differs between a running meter and a framework; `profile` is that of the event log.
+
+    The Factory module is left out: it is made of keys of `[meter]`, all of which take a restart.
+    """
+    running = ion.framework
+    if running.clock.time_sync_source != wanted.clock.time_sync_source:
+        # Who may set the time is agreed with each association that is open.
+        yield Change("Time Sync Source", "changed", When.RESTART)
+        wanted = replace(wanted, clock=replace(wanted.clock, time_sync_source=running.clock.time_sync_source))
+    cleared = set(clearing(ion.recorders, wanted))
+    waiting = dict(what_changes(exports_of(running, wanted), wanted))
+    for what, how in what_changes(running, wanted):
+        when = When.APPLY if what in waiting else When.NOW
+        for name in cleared:
+            if what == f"Data Recorder {name!r}":
+                count = ion.recorders[name].log.count
+                how = f"{how}; its {count} row{'' if count == 1 else 's'} are cleared"
+        yield Change(what, how, when)
+    if profile != wanted_profile:
+        how = "removed" if not wanted_profile else f"is {wanted_profile}"
+        yield Change("Profile of the event log", how, When.NOW)

@@ -1,0 +1,349 @@
+"""What `iondlms ctl` may ask of running meters, each command a checked section and a method.
+
+Everything happens in the event loop, between two octets of a client; only the disk is asked in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, ValidationError
+
+from iondlms.errors import LocalError
+from iondlms.ion.log import Row
+from iondlms.ion.source import RegisterSource
+from iondlms.meter.fault_rules import Values
+from iondlms.meter.fault_sections import FaultRuleSection, Step, astray
+from iondlms.meter.host import MeterHost
+from iondlms.meter.lines import MeterPort
+from iondlms.meter.section import Seconds, Section
+from iondlms.meter.site_host import SiteHost
+from iondlms.meter.tap import Tap
+from iondlms.ports.serial_port import SerialPort
+from iondlms.ports.tcp import TcpPort
+
+__all__ = ["COMMANDS", "Control", "Reload"]
+
+Reload = Callable[[bool], Awaitable[list[str]]]  # read the file again, and apply all: what came of it
+_SHARED: Final = "line:"  # begins the device of a port that stands on a shared line
+
+
+class _Command(Section):
+    """What all have in common: of several meters, which."""
+
+    command: str
+    unit: int | None = Field(default=None, ge=1, le=9999)
+    line: str = ""
+
+
+class _Fault(_Command):
+    rule: FaultRuleSection
+
+
+class _Clear(_Command):
+    number: int | None = Field(default=None, ge=1)
+
+
+class _Power(_Command):
+    do: Literal["cut", "on"]
+    duration: Seconds = Field(default=0.0, ge=0)  # 0: until it is switched on
+
+
+class _Clock(_Command):
+    step: Annotated[Step, Field(ge=-3e9, le=3e9)]
+
+
+class _Recorder(_Command):
+    recorder: str
+
+
+class _Source(_Command):
+    do: Literal["freeze", "resume"]
+    values: Values = "held"
+    duration: Seconds = Field(default=0.0, ge=0)
+
+
+class _Ethernet(_Command):
+    on: bool
+
+
+class _Reload(_Command):
+    apply: bool = False
+
+
+class Control:
+    """The commands of one process."""
+
+    def __init__(self, host: SiteHost, reload: Reload) -> None:
+        self._host = host
+        self._reload = reload
+
+    async def answer(self, request: Mapping[str, Any]) -> Any:
+        """Return the result of a request as plain values; DlmsError in one line if it cannot be."""
+        name = request.get("command")
+        if not isinstance(name, str) or name not in COMMANDS:
+            raise LocalError(f"there is no command {name!r}; there are {', '.join(COMMANDS)}")
+        kind, method = COMMANDS[name]
+        try:
+            command = kind.model_validate(request)
+        except ValidationError as error:
+            raise LocalError(_one_line(error)) from error
+        return await method(self, command)
+
+    # --- which ------------------------------------------------------------------------------------
+
+    def _chosen(self, command: _Command) -> list[MeterHost]:
+        found = [
+            host
+            for host in self._host.meters
+            if command.unit in (None, *(port.unit_id for port in host.meter.config.port))
+            and command.line in ("", _line_of(host))
+        ]
+        if not found:
+            which = f"Unit ID {command.unit}" if command.unit else "that"
+            raise LocalError(f"no meter here has {which}" + (f" on {command.line}" if command.line else ""))
+        return found
+
+    def _one(self, command: _Command) -> MeterHost:
+        found = self._chosen(command)
+        if len(found) > 1:
+            raise LocalError(f"there are {len(found)} meters; say which: --unit N, and --line NAME")
+        return found[0]
+
+    # --- status -----------------------------------------------------------------------------------
+
+    async def _status(self, command: _Command) -> dict[str, Any]:
+        now, chosen = _now(), self._chosen(command)
+        briefly = len(chosen) > 1
+        meters = [_meter(host, now, briefly) for host in chosen]
+        if not briefly:
+            meters[0]["disk"] = await _disk(chosen[0])
+        lines = {_line_of(host) for host in chosen}
+        ports = [(port, chosen[0]) for port in chosen[0].ports]
+        for line in self._host.lines:
+            if line.name in lines:
+                ports.append((line, next(host for host in chosen if _line_of(host) == line.name)))
+        return {"ports": [_port(port, host) for port, host in ports], "meters": meters}
+
+    # --- faults -----------------------------------------------------------------------------------
+
+    async def _fault(self, command: _Fault) -> dict[str, Any]:
+        unit = command.unit or command.rule.unit_id
+        hosts = self._chosen(command.model_copy(update={"unit": unit}))
+        names = [port.name for host in hosts for port in host.meter.config.port]
+        names += [line.name for line in self._host.lines]
+        for _, message in astray((command.rule,), names, () if unit is None else (unit,)):
+            raise LocalError(message)
+        rule = command.rule.rule()
+        armed = []
+        for host in hosts:
+            armed.append({**_which(host), "number": host.meter.faults.arm(rule, _now())})
+            host.look_again()
+        return {"armed": armed}
+
+    async def _faults(self, command: _Command) -> list[dict[str, Any]]:
+        return [
+            {**_which(host), **fault}
+            for host in self._chosen(command)
+            for fault in host.meter.faults.told(_now())
+        ]
+
+    async def _clear(self, command: _Clear) -> dict[str, int]:
+        hosts = self._chosen(command) if command.number is None else [self._one(command)]
+        cleared = 0
+        for host in hosts:
+            cleared += host.meter.faults.clear(command.number)
+            host.look_again()
+        return {"cleared": cleared}
+
+    # --- what befalls a meter ---------------------------------------------------------------------
+
+    async def _power(self, command: _Power) -> dict[str, Any]:
+        host = self._one(command)
+        faults = host.meter.faults
+        if command.do == "cut":
+            faults.cut_power(command.duration, _now())
+        else:
+            faults.power_on(_now())
+        return self._done(host)
+
+    async def _clock(self, command: _Clock) -> dict[str, Any]:
+        host = self._one(command)
+        host.meter.step_clock(command.step, _now())
+        return self._done(host)
+
+    async def _master_reset(self, command: _Command) -> dict[str, Any]:
+        host = self._one(command)
+        host.meter.master_reset(_now())
+        return self._done(host)
+
+    async def _pulse(self, command: _Recorder) -> dict[str, Any]:
+        host = self._one(command)
+        if not host.meter.pulse(command.recorder, _now()):
+            raise LocalError(f"Data Recorder {command.recorder!r} is full; rearm it")
+        await host.settled()
+        return self._done(host)
+
+    async def _rearm(self, command: _Recorder) -> dict[str, Any]:
+        host = self._one(command)
+        recorder = host.meter.ion.recorders.get(command.recorder)
+        if recorder is not None and recorder.setup.circular:
+            raise LocalError(f"Data Recorder {command.recorder!r} is circular: it has nothing to rearm")
+        host.meter.rearm(command.recorder, _now())
+        await host.settled()
+        return self._done(host)
+
+    async def _source(self, command: _Source) -> dict[str, Any]:
+        host = self._one(command)
+        if command.do == "freeze":
+            host.meter.faults.freeze(command.values, command.duration, _now())
+        else:
+            host.meter.faults.resume(_now())
+        return self._done(host)
+
+    async def _ethernet(self, command: _Ethernet) -> dict[str, Any]:
+        hosts = self._chosen(command)
+        lines = {_line_of(host) for host in hosts}
+        ports = [port for host in hosts for port in host.ports]
+        ports += [line for line in self._host.lines if line.name in lines]
+        ports = [port for port in ports if isinstance(port, TcpPort)]
+        if not ports:
+            raise LocalError("no port here is Ethernet")
+        for port in ports:
+            port.enabled = command.on
+        for host in hosts:
+            if command.on and not host.meter.faults.ethernet:
+                host.meter.faults.ethernet_on(_now())
+                host.look_again()
+        return {"ports": [{"port": port.name, "on": port.enabled} for port in ports]}
+
+    async def _reload_file(self, command: _Reload) -> dict[str, Any]:
+        return {"lines": await self._reload(command.apply)}
+
+    def _done(self, host: MeterHost) -> dict[str, Any]:
+        host.look_again()
+        return _meter(host, _now(), briefly=True)
+
+
+_Method = Callable[[Control, Any], Awaitable[Any]]
+COMMANDS: Final[dict[str, tuple[type[_Command], _Method]]] = {
+    "status": (_Command, Control._status),
+    "fault": (_Fault, Control._fault),
+    "faults": (_Command, Control._faults),
+    "clear": (_Clear, Control._clear),
+    "power": (_Power, Control._power),
+    "clock": (_Clock, Control._clock),
+    "master_reset": (_Command, Control._master_reset),
+    "pulse": (_Recorder, Control._pulse),
+    "rearm": (_Recorder, Control._rearm),
+    "source": (_Source, Control._source),
+    "ethernet": (_Ethernet, Control._ethernet),
+    "reload": (_Reload, Control._reload_file),
+}
+
+
+def _one_line(error: ValidationError) -> str:
+    item = error.errors(include_url=False, include_input=False)[0]
+    message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "extra_forbidden":
+        message = "there is no such argument"
+    # Of a fault's rule the keys are what was written on the command line.
+    place = item["loc"][1:] if item["loc"][:1] == ("rule",) and item["loc"][1:] else item["loc"]
+    return f"{'.'.join(map(str, place))}: {message}" if place else message
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _line_of(host: MeterHost) -> str:
+    device = getattr(host.meter.config.port[0], "device", "")
+    return device.removeprefix(_SHARED) if device.startswith(_SHARED) else ""
+
+
+def _which(host: MeterHost) -> dict[str, Any]:
+    port = host.meter.config.port[0]
+    return {"unit": port.unit_id, "line": _line_of(host)}
+
+
+def _instant(utc_ms: int) -> str:
+    return datetime.fromtimestamp(utc_ms / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+def _meter(host: MeterHost, now: float, briefly: bool) -> dict[str, Any]:
+    meter = host.meter
+    told = {
+        **_which(host),
+        "device": meter.logical_device_name,
+        "model": meter.ion.framework.factory.device_type,
+        "utc": _instant(meter.present_ms(now)),
+        "power": meter.powered,
+        "source": _source_state(host),
+        "safe": not meter.unsafe,
+        "faults": sum(each["state"] != "done" for each in meter.faults.told(now)),
+    }
+    if not briefly:
+        told["recorders"] = [
+            {
+                "recorder": name,
+                "rows": recorder.log.count,
+                "depth": recorder.depth,
+                "full": recorder.full,
+                "last": _row(next(iter(recorder.rows(recorder.log.end - 1, recorder.log.end)), None)),
+            }
+            for name, recorder in meter.ion.recorders.items()
+        ]
+    return told
+
+
+def _row(row: Row | None) -> dict[str, Any] | None:
+    if row is None:
+        return None
+    return {"utc": _instant(row.utc_ms), "status": row.status, "values": list(row.values)}
+
+
+def _source_state(host: MeterHost) -> str:
+    """Return the kind of source, and whether anything is known by it now."""
+    meter = host.meter
+    kind = meter.config.source.kind
+    if meter.faults.frozen is not None:
+        return f"{kind}, frozen, values {meter.faults.frozen}"
+    source, at_ms = meter.source, meter.ion.at_ms
+    known = source.registers(at_ms) is not None if isinstance(source, RegisterSource) else False
+    return kind if known or source.readings(at_ms) else f"{kind}, silent"
+
+
+async def _disk(host: MeterHost) -> dict[str, Any]:
+    folder = host.meter.config.meter.data
+    if folder is None:
+        return {"folder": None, "state": "memory only"}
+    try:
+        # A disk that does not answer holds this command up, and nobody else.
+        free = (await asyncio.to_thread(shutil.disk_usage, folder)).free
+    except OSError:
+        free = None
+    state = host.meter.unsafe or "written"
+    return {"folder": str(folder), "state": state, "unwritten": host.unwritten, "free": free}
+
+
+def _port(port: MeterPort, host: MeterHost) -> dict[str, Any]:
+    told: dict[str, Any] = {"port": port.name, "url": port.url, "state": "on" if port.enabled else "off"}
+    if isinstance(port, TcpPort):
+        told |= {"connected": port.connected, "refused": port.refused}
+        if not _line_of(host) and not host.meter.faults.reachable:
+            told["state"] = "off" if host.meter.powered else "no power"
+    elif isinstance(port, SerialPort):
+        told |= {"connected": "", "refused": 0}
+        if not port.present:
+            told["state"] = "gone"
+    taps = (tap for tap in host.meter.faults.taps if isinstance(tap, Tap) and tap.name == port.name)
+    tap = next(taps, None)
+    counters = {} if tap is None else tap.counters
+    told |= {"opened": 0 if tap is None else tap.opened}
+    return told | {
+        name: counters.get(name, 0) for name in ("frames", "errors", "noise", "timeouts", "repeats")
+    }

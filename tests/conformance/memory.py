@@ -60,6 +60,14 @@ class MemoryAccess:
         self._make = make
         self._last: NullModem | None = None
 
+    def cut_power(self, seconds: float = 30.0) -> None:
+        """Take the meter's power away for a while; the line hangs up."""
+        if self._last is not None:
+            self.now, self._last = self._last.now(), None
+        self.meter.power_down(self.now)
+        self.now += seconds
+        self.meter.power_up(self.now)
+
     def connect(self) -> NullModem:
         if self._last is not None:
             self.now = self._last.now()
@@ -90,7 +98,8 @@ def under_test(
     if mutate is not None:
         mutate(meter)
     secret = None if password is None else password.encode()
-    return Meter(cti, MemoryAccess(meter, make), secret, clock_set_allowed=True)
+    access = MemoryAccess(meter, make)
+    return Meter(cti, access, secret, clock_set_allowed=True, cut_power=access.cut_power)
 
 
 FRAMINGS: Final[tuple[Framing, ...]] = ("hdlc", "wrapper")

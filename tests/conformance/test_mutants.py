@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 from tests.conformance.memory import under_test
+from tests.conformance.more_mutants import MORE_MUTANTS
 from tests.conformance.mutants import MUTANTS, Mutant
 from tests.conformance.page import part
 
 from iondlms.conformance import Result, Verdict, planned, run_case
+
+ALL = (*MUTANTS, *MORE_MUTANTS)
 
 
 def seen(mutant: Mutant) -> list[Result]:
@@ -22,18 +25,18 @@ def seen(mutant: Mutant) -> list[Result]:
     return found
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.name)
 def test_a_broken_meter_is_caught(mutant: Mutant) -> None:
     found = {result.id for result in seen(mutant)}
     assert found == set(mutant.by), "each case that is named sees it"
 
 
 def test_there_are_enough_of_them() -> None:
-    assert len(MUTANTS) >= 25
-    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
+    assert len(ALL) >= 25
+    assert len({mutant.name for mutant in ALL}) == len(ALL)
 
 
 def test_the_page_tells_of_each() -> None:
     lines = ["| what is wrong with the meter | caught by |", "| --- | --- |"]
-    lines += [f"| {mutant.name} | {', '.join(mutant.by)} |" for mutant in MUTANTS]
+    lines += [f"| {mutant.name} | {', '.join(mutant.by)} |" for mutant in ALL]
     part("mutants", "\n".join(lines))

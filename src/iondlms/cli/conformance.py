@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ from iondlms.conformance import (
 from iondlms.conformance.cti import Framing, HdlcSection
 from iondlms.conformance.forms import as_json, as_junit, counts
 from iondlms.conformance.report import as_html
-from iondlms.errors import LocalError
+from iondlms.errors import LocalError, PortError
 
 __all__ = ["conformance"]
 
@@ -56,6 +57,12 @@ _MOST_TEXT: Final = 200  # characters of a reason in the table; the report has i
 @click.option(
     "--allow-clock-set", is_flag=True, help="Run the cases that set the meter's clock, and set it back."
 )
+@click.option(
+    "--power-cycle",
+    "power",
+    metavar="COMMAND",
+    help="Run by the shell where a case cuts the meter's power; it is to end once the power is back.",
+)
 @click.option("-o", "--output", "form", type=click.Choice(["table", "json", "junit"]), default="table")
 @click.option(
     "--report", type=click.Path(path_type=Path), help="Folder for report.html, results.json, cti.toml."
@@ -72,6 +79,7 @@ def conformance(
     only: tuple[str, ...],
     fast: bool,
     allow_clock_set: bool,
+    power: str | None,
     form: Literal["table", "json", "junit"],
     report: Path | None,
     everything: bool,
@@ -99,14 +107,19 @@ def conformance(
     if not runs:
         raise LocalError(f"none of these cases is met on {', '.join(framings)}")
     watch = asker.trace.octets if asker.trace.active else None
-    meter = Meter(cti, access, password, fast, allow_clock_set, watch)
+    meter = Meter(cti, access, password, fast, allow_clock_set, _power_cycle(power), watch)
     when = datetime.now(UTC)
-    results = []
+    results: list[Result] = []
     try:
         with stopped_politely(), _progress(len(runs), quiet) as tell:
             for result in run(meter, runs):
                 results.append(result)
                 tell(result)
+    except (KeyboardInterrupt, SystemExit):
+        # Hours may have gone into what is there already.
+        _write(results, cti, asker, when, form, report, everything)
+        click.echo(f"stopped after {len(results)} of {len(runs)} cases", err=True)
+        raise
     finally:
         asker.trace.close()
     _write(results, cti, asker, when, form, report, everything)
@@ -120,6 +133,18 @@ def _access(asker: Asker) -> Access:
     if target.line is not None:
         return LineAccess(lambda: open_port(target))
     return TcpAccess(target.host, target.port, target.timeout_s)
+
+
+def _power_cycle(command: str | None) -> Callable[[], None] | None:
+    if command is None:
+        return None
+
+    def cut() -> None:
+        done = subprocess.run(command, shell=True, stdout=subprocess.DEVNULL, check=False)
+        if done.returncode:
+            raise PortError(f"--power-cycle {command}: ended with {done.returncode}")
+
+    return cut
 
 
 def _asked(asker: Asker, access: Access, password: bytes | None) -> Cti:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, TypeAlias
@@ -40,6 +41,8 @@ UA: Final = 0x73
 _ACCEPTED: Final = bytes.fromhex("A203020100")
 _TOLERANCE: Final = timedelta(seconds=2)
 _MOST_BLOCKS: Final = 1 << 20
+_TRIES_AFTER_POWER: Final = 120
+_PAUSE_AFTER_POWER_S: Final = 0.5  # a meter needs up to a minute to start
 _MOST_DIGITS: Final = 120  # of an answer that is shown in a verdict
 
 
@@ -56,12 +59,14 @@ class Bench(Wire):
         password: bytes | None = None,
         fast: bool = False,
         clock_set_allowed: bool = False,
+        cut_power: Callable[[], None] | None = None,
         watch: Callable[[Literal["TX", "RX"], bytes, float], None] | None = None,
     ) -> None:
         super().__init__(access, cti, framing, fast=fast, watch=watch)
         self.role: Role = role
         self.password = password
         self.clock_set_allowed = clock_set_allowed
+        self.cut_power = cut_power
         self.send_number = self.receive_number = 0
         self.answers: list[bytes] = []  # APDUs of the meter, as sent; a script may clear it
         self._before_set: tuple[datetime, float] | None = None
@@ -73,8 +78,9 @@ class Bench(Wire):
 
     def _settle(self) -> None:
         """A line that was in use before may still have a link, and half a frame on it."""
-        self.wait_inter_frame()
-        self.send(self.frame(0x53))
+        if not self.send(self.frame(0x53)):
+            self.wait_inter_frame()  # the half frame has swallowed DISC
+            self.send(self.frame(0x53))
         # Nor may the flag that closed DISC open what a case sends without one.
         self.put("00")
         self.wait_inter_frame()
@@ -200,7 +206,10 @@ class Bench(Wire):
         return self.opened(answer) if answer else None
 
     def opened(self, wpdu: bytes) -> bytes:
-        """Return the APDU of a WPDU to this client."""
+        """Return the APDU of a WPDU to this client; Failure where it is none."""
+        if len(wpdu) < HEADER:
+            what = wpdu.hex() or f"nothing came{' (the connection was closed)' if self.closed else ''}"
+            raise Failure(f"a WPDU is due: {what}")
         due = (1, self.cti.hdlc.logical, self.sap, len(wpdu) - HEADER)
         head = b"".join(number.to_bytes(2, "big") for number in due)
         require(wpdu[:HEADER] == head, f"wrapper header {wpdu[:HEADER].hex()}, {head.hex()} expected")
@@ -251,6 +260,22 @@ class Bench(Wire):
         elif self.access.sockets or self.closed:
             self.connect()
         self.associate(request)
+
+    def power_cycle(self) -> None:
+        """Cut the meter's power and restore it, and wait until there is a line again; it has no link."""
+        if self.cut_power is None:
+            raise Inapplicable("no --power-cycle command was given")
+        self.hang()
+        self.cut_power()
+        for _ in range(_TRIES_AFTER_POWER):
+            try:
+                self.connect()
+                break
+            except Inconclusive:
+                time.sleep(_PAUSE_AFTER_POWER_S)
+        else:
+            raise Inconclusive("no line to the meter after the power cycle")
+        self.send_number = self.receive_number = 0
 
     def works(self) -> None:
         """The association can be opened and asked: whatever was before has done no lasting harm."""

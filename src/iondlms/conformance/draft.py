@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
 from iondlms.codec.axdr import Tag
+from iondlms.codec.datetimes import DateTime
 from iondlms.codec.obis import ObisCode
 from iondlms.conformance.apdus import ASSOCIATION, CLOCK, DEVICE_NAME, get_request
 from iondlms.conformance.bench import Bench, Role
@@ -28,6 +30,9 @@ from iondlms.xdlms import Conformance
 __all__ = ["draft", "first_cti"]
 
 _EVERYTHING: Final = "FFFFFF"
+_NEAR: Final = timedelta(
+    minutes=10
+)  # half of the smallest step of a zone, 15 minutes, is more than the error
 
 
 def draft(access: Access, start: Cti, password: bytes | None = None, setting_sap: int = 1) -> Cti:
@@ -176,10 +181,20 @@ def _clock(bench: Bench, present: bool) -> ClockSection:
     deviation: Literal["normal", "reversed", "unspecified", "utc"] = "normal"
     if written == -0x8000:
         deviation = "unspecified"
-    elif daylight and written == offset + daylight:
+    elif written == 0 and offset != 0:
+        deviation = "utc"
+    elif (daylight and written == offset + daylight) or _nearer_reversed(bench, octets):
         deviation = "reversed"
     tag: Literal["octet-string", "date-time"] = "date-time" if value.tag is Tag.DATE_TIME else "octet-string"
     return ClockSection(tag=tag, deviation=deviation)
+
+
+def _nearer_reversed(bench: Bench, octets: bytes) -> bool:
+    """Whether the meter's time is this computer's with the sign of the deviation turned, and not without."""
+    if bench.access.virtual or octets[9:11] == b"\0\0":
+        return False
+    time, now = DateTime(octets), datetime.now(UTC)
+    return abs(time.utc(0, reversed_sign=True) - now) < _NEAR < abs(time.utc(0) - now)
 
 
 def first_cti(

@@ -11,13 +11,14 @@ from typing import Final, Protocol
 
 from iondlms.errors import PortError
 from iondlms.ports import Transport
-from iondlms.ports.tcp import TcpTransport
+from iondlms.ports.tcp_line import TcpTransport
 
 __all__ = ["Access", "LineAccess", "TcpAccess", "TcpLine"]
 
 _TRIES: Final = 10  # a meter with one connection may see the end of the last after the start of the next
-_LOOK_S: Final = 0.005  # a refusal on this machine's own network is there by then
+_LOOK_S: Final = 0.005  # and two round trips: a refusal is there by then
 _PAUSE_S: Final = 0.05
+_CLOSING_S: Final = 0.1  # a meter that closes when its client does is quicker
 
 
 class Access(Protocol):
@@ -108,7 +109,16 @@ class TcpLine(TcpTransport):
     def reset(self) -> None:
         """End the connection by RST, whatever is under way."""
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.close()
+        super().close()
+
+    def close(self) -> None:
+        """Close it, and wait for the meter to: one that takes one connection refuses the next till then."""
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+            self._sock.settimeout(_CLOSING_S)
+            while self._sock.recv(4096):
+                pass
+        super().close()
 
 
 class TcpAccess:
@@ -124,9 +134,11 @@ class TcpAccess:
     def connect(self) -> TcpLine:
         """Return a connection that the meter has not refused at once; PortError if it refuses all."""
         for _ in range(_TRIES):
+            start = time.monotonic()
             line = self.knock()
+            round_trip = time.monotonic() - start
             try:
-                line.receive(line.now() + _LOOK_S)
+                line.receive(line.now() + _LOOK_S + 2 * round_trip)
             except PortError:
                 line.close()
                 time.sleep(_PAUSE_S)

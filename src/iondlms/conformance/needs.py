@@ -56,6 +56,7 @@ NEEDS: Final[dict[str, tuple[Need, str]]] = {
     "profile": (lambda bench: bool(bench.cti.objects.load_profile), "the CTI names no load profile"),
     "billing": (lambda bench: bool(bench.cti.objects.billing), "the CTI names no second profile"),
     "sockets": (lambda bench: bench.access.sockets, "the line is no TCP connection"),
+    "power-cycle": (lambda bench: bench.cut_power is not None, "no --power-cycle command was given"),
     "segments": (lambda bench: bench.cti.hdlc.segments, "the meter segments no answers"),
     "four-octet-address": (
         lambda bench: bench.cti.hdlc.address == 4 and bench.cti.hdlc.unit < 126,

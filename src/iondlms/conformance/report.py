@@ -29,12 +29,16 @@ _STYLE: Final = """
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--text); background: var(--page); margin: 0 auto;
   max-width: 70rem; padding: 1.5rem; }
 h1 { font-size: 1.5rem; margin: 0 0 .25rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
+h3 { font-size: 1rem; margin: 1.25rem 0 .25rem; } .verdict { font-size: 1.1rem; margin: .75rem 0 0; }
 p { margin: .25rem 0; } .dim { color: var(--dim); }
 .counts { display: flex; flex-wrap: wrap; gap: .75rem; margin: 1rem 0; }
 .count { border: 1px solid var(--line); border-radius: .5rem; padding: .5rem 1rem; min-width: 9rem; }
 .count b { display: block; font-size: 1.6rem; line-height: 1.2; font-variant-numeric: tabular-nums; }
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .25rem .75rem .25rem 0;
-  border-bottom: 1px solid var(--line); vertical-align: top; } td.n, th.n { text-align: right;
+  border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
+table.why { table-layout: fixed; } .why col.id { width: 7rem; } .why col.by { width: 5.5rem; }
+.why col.what { width: 15rem; }
+td.w { white-space: nowrap; overflow-wrap: normal; } a { color: inherit; } td.n, th.n { text-align: right;
   font-variant-numeric: tabular-nums; }
 .PASSED { color: var(--passed); } .FAILED { color: var(--failed); font-weight: 600; }
 .INAPPLICABLE { color: var(--inapplicable); } .INCONCLUSIVE { color: var(--inconclusive); }
@@ -75,8 +79,7 @@ def as_html(
         _counts(results),
         _suites(results),
         _why(results),
-        "<h2>Cases</h2>",
-        *(_case(result) for result in results),
+        _cases(results),
         f"<h2>CTI</h2><pre>{escape(cti.to_toml())}</pre>",
         f'<p class="dim">{_DISCLAIMER}</p><script>{_SCRIPT}</script></body></html>',
     ]
@@ -88,7 +91,12 @@ def _counts(results: Sequence[Result]) -> str:
         f'<div class="count"><b class="{verdict if number else "dim"}">{number}</b>{verdict.lower()}</div>'
         for verdict, number in counts(results).items()
     )
-    return f'<div class="counts">{boxes}</div>'
+    failed = counts(results)["FAILED"]
+    if failed:
+        told = f'<p class="verdict FAILED">{failed} of {len(results)} cases failed.</p>'
+    else:
+        told = f'<p class="verdict">None of {len(results)} cases failed.</p>'
+    return f'{told}<div class="counts">{boxes}</div>'
 
 
 def _suites(results: Sequence[Result]) -> str:
@@ -107,19 +115,53 @@ def _suites(results: Sequence[Result]) -> str:
     return f"<table><thead>{heading}</thead><tbody>{''.join(rows)}</tbody></table>"
 
 
+# What a reader looks for first comes first.
+_PARTS: Final = (
+    (Verdict.FAILED, "Failed", "The meter did not answer as the case expects."),
+    (Verdict.INCONCLUSIVE, "Inconclusive", "Could not be run to the end; it says nothing of the meter."),
+    (Verdict.INAPPLICABLE, "Inapplicable", "What the case is about is not there, or was not allowed."),
+    (Verdict.PASSED, "Passed with a remark", "The answer is tolerated; it is not the expected one."),
+)
+
+
+_COLUMNS: Final = '<colgroup><col class="id"><col class="by"><col class="what"><col></colgroup>'
+_MOST_SAID: Final = 3  # remarks of one case in the summary
+
+
 def _why(results: Sequence[Result]) -> str:
-    """Everything that is not PASSED, and everything that passed with a remark, on one page."""
-    rows = []
-    for result in results:
-        if result.verdict is not Verdict.PASSED or result.remarks:
-            text = escape("; ".join(filter(None, (result.reason, *result.remarks))))
-            rows.append(
-                f'<tr><td class="{result.verdict}">{result.verdict}</td><td><a href="#{_anchor(result)}">'
-                f"{result.id}</a></td><td>{result.framing}</td><td>{text}</td></tr>"
+    """Everything that is not PASSED, and everything that passed with a remark, the failures first."""
+    found = []
+    for verdict, heading, meaning in _PARTS:
+        rows = [
+            f'<tr><td class="w"><a href="#{_anchor(it)}"><b class="{verdict}">{it.id}</b></a></td>'
+            f'<td class="w dim">{it.framing}</td><td>{escape(it.purpose)}</td>'
+            f"<td>{escape(_told_of(it))}</td></tr>"
+            for it in results
+            if it.verdict is verdict and (verdict is not Verdict.PASSED or it.remarks)
+        ]
+        if rows:
+            found.append(
+                f'<h2>{heading} ({len(rows)})</h2><p class="dim">{meaning}</p>'
+                f'<table class="why">{_COLUMNS}<tbody>{"".join(rows)}</tbody></table>'
             )
-    if not rows:
-        return ""
-    return f"<h2>Not passed, or passed with a remark</h2><table><tbody>{''.join(rows)}</tbody></table>"
+    return "\n".join(found)
+
+
+def _told_of(result: Result) -> str:
+    said = [*filter(None, (result.reason, *result.remarks))]
+    more = f"; and {len(said) - _MOST_SAID} more, see the case" if len(said) > _MOST_SAID else ""
+    return "; ".join(said[:_MOST_SAID]) + more
+
+
+def _cases(results: Sequence[Result]) -> str:
+    """Every case under its suite; a click opens it."""
+    parts, before = ["<h2>Cases</h2>"], ("", "")
+    for result in results:
+        if (result.suite, result.framing) != before:
+            before = result.suite, result.framing
+            parts.append(f"<h3>{escape(result.suite)}, {result.framing}</h3>")
+        parts.append(_case(result))
+    return "\n".join(parts)
 
 
 def _anchor(result: Result) -> str:

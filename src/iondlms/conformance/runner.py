@@ -36,6 +36,7 @@ class Meter:
     password: bytes | None = None
     fast: bool = False
     clock_set_allowed: bool = False
+    cut_power: Callable[[], None] | None = None  # and restore it; PortError where that fails
     watch: Callable[[Literal["TX", "RX"], bytes, float], None] | None = None  # each piece as it travels
 
 
@@ -93,6 +94,7 @@ def run_case(meter: Meter, one: Run) -> Result:
             password=meter.password,
             fast=meter.fast,
             clock_set_allowed=meter.clock_set_allowed,
+            cut_power=meter.cut_power,
             watch=meter.watch,
         )
         require_needs(bench, case.needs)
@@ -101,7 +103,7 @@ def run_case(meter: Meter, one: Run) -> Result:
         verdict, reason = end.verdict, str(end)
     except PortError as error:
         verdict, reason = Verdict.INCONCLUSIVE, f"the line broke: {error}"
-    except (DlmsError, ValueError, IndexError, KeyError, TypeError) as error:
+    except (DlmsError, ValueError, LookupError, TypeError, ArithmeticError) as error:
         # What a meter sends may be so far from what a script expects that it cannot even be compared.
         verdict, reason = Verdict.FAILED, f"the answer cannot be read: {error}"
     verdict, reason = _restored(bench, verdict, reason)

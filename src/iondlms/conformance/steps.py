@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from iondlms.acse import Aare, AssociationResult
+from iondlms.acse import Aare, AssociationResult, Rlre
 from iondlms.codec.reader import Reader
 from iondlms.conformance.apdus import PROPOSED
 from iondlms.conformance.bench import Bench, Role
@@ -26,6 +26,7 @@ __all__ = [
     "M",
     "Raw",
     "Refused",
+    "Released",
     "Script",
     "Wait",
     "asked",
@@ -168,7 +169,19 @@ class Refused(NamedTuple):
         return aare.result is not AssociationResult.ACCEPTED and int(aare.diagnostic) in (0, 1, *numbers)
 
 
-Expected: TypeAlias = "str | Accepted | Refused | Callable[[Bench], str] | None"
+class Released(NamedTuple):
+    """An RLRE: with no reason, or with user-information, it is coded otherwise and means the same."""
+
+    def octets(self, _: Bench) -> str:
+        """Return it as the list has it."""
+        return "6303800100"
+
+    def same(self, rlre: Rlre) -> bool:
+        """Whether an RLRE releases."""
+        return rlre.reason in (None, 0)
+
+
+Expected: TypeAlias = "str | Accepted | Refused | Released | Callable[[Bench], str] | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +275,7 @@ def _run(bench: Bench, step: Step, where: str) -> None:
 
 
 def _ask(bench: Bench, stimulus: str, expected: Expected, also: tuple[str | None, ...], where: str) -> None:
-    if isinstance(expected, (Accepted, Refused)):
+    if isinstance(expected, (Accepted, Refused, Released)):
         answer = bench.apdu(stimulus)
         text = "" if answer is None else answer.hex().upper()
         if not _means(expected, answer):
@@ -274,9 +287,13 @@ def _ask(bench: Bench, stimulus: str, expected: Expected, also: tuple[str | None
     bench.expect(stimulus, due or "", *(other or "" for other in also), why=where)
 
 
-def _means(expected: Accepted | Refused, answer: bytes | None) -> bool:
+def _means(expected: Accepted | Refused | Released, answer: bytes | None) -> bool:
+    if answer is None:
+        return False
     try:
-        return answer is not None and expected.same(Aare.decode(answer))
+        if isinstance(expected, Released):
+            return expected.same(Rlre.decode(answer))
+        return expected.same(Aare.decode(answer))
     except DlmsError:
         return False
 
@@ -297,6 +314,8 @@ def _due(expected: Any) -> str:
         return "an AARE that accepts"
     if isinstance(expected, Refused):
         return f"an AARE that refuses with {expected.source} {expected.diagnostic}"
+    if isinstance(expected, Released):
+        return "an RLRE"
     return "the value" if callable(expected) else expected or "no answer"
 
 

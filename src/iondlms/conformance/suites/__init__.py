@@ -7,18 +7,24 @@ from typing import Final
 from iondlms.conformance.steps import Case
 from iondlms.conformance.suites import (
     application,
+    block_between,
     block_sizes,
     block_transfer,
     link,
     link_more,
     objects,
+    objects_access,
     objects_ion,
     objects_values,
+    power,
     robustness,
     robustness_line,
+    robustness_sessions,
     selective_access,
+    selective_bounds,
     selective_entries,
     services,
+    time_fields,
     time_setting,
     wrapper,
 )
@@ -29,11 +35,11 @@ _SUITES: Final[dict[str, tuple[Case, ...]]] = {
     "DATA-LINK": link.CASES + link_more.CASES,
     "WRAPPER": wrapper.CASES,
     "APPLICATION": application.CASES + services.CASES,
-    "COSEM OBJECTS": objects.CASES + objects_values.CASES + objects_ion.CASES,
-    "TIME SETTING": time_setting.CASES,
-    "SELECTIVE ACCESS": selective_access.CASES + selective_entries.CASES,
-    "BLOCK TRANSFER": block_transfer.CASES + block_sizes.CASES,
-    "ROBUSTNESS": robustness.CASES + robustness_line.CASES,
+    "COSEM OBJECTS": objects.CASES + objects_access.CASES + objects_values.CASES + objects_ion.CASES,
+    "TIME SETTING": time_setting.CASES + time_fields.CASES,
+    "SELECTIVE ACCESS": selective_access.CASES + selective_bounds.CASES + selective_entries.CASES,
+    "BLOCK TRANSFER": block_transfer.CASES + block_between.CASES + block_sizes.CASES,
+    "ROBUSTNESS": robustness.CASES + robustness_line.CASES + robustness_sessions.CASES + power.CASES,
 }
 
 

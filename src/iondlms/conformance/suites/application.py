@@ -14,7 +14,7 @@ from iondlms.conformance.apdus import (
     low_level,
 )
 from iondlms.conformance.bench import Bench
-from iondlms.conformance.steps import Accepted, Ask, Case, M, Raw, Refused, Wait, asked, sized
+from iondlms.conformance.steps import Accepted, Ask, Case, M, Raw, Refused, Released, Wait, asked, sized
 from iondlms.conformance.suites.application_scripts import (
     OWN_NAME,
     SET_SAME_TIME,
@@ -124,7 +124,7 @@ CASES: Final = (
         "AP-04",
         "establish as declared, check, release",
         "RT",
-        (Ask(_own(), Accepted()), Ask(GET_OWN_NAME, OWN_NAME), Ask(RELEASE, "6303800100", ("6300",))),
+        (Ask(_own(), Accepted()), Ask(GET_OWN_NAME, OWN_NAME), Ask(RELEASE, Released())),
         f"{_GB}.4.1",
     ),
     Case(

@@ -24,7 +24,8 @@ from iondlms.errors import DecodeError
 _NO_TRANSFER: Final = "C402??01????????0110"
 
 
-def _next(bench: Bench, number: int, invoke: str = "C1") -> str:
+def next_block(bench: Bench, number: int, invoke: str = "C1") -> str:
+    """Ask for the block behind this one, and return the answer as hex; nothing where there is none."""
     answer = bench.apdu(f"C002{invoke}{number:08X}")
     return "" if answer is None else answer.hex().upper()
 
@@ -33,7 +34,7 @@ def _no_transfer(bench: Bench, number: int = 1, why: str = "GET-next") -> None:
     """no-long-get-in-progress in a last block (or as a plain error), under the invoke-id of the request."""
     due = f"C402C101{number:08X}0110"
     bench.match(
-        _next(bench, number),
+        next_block(bench, number),
         due,
         "C402C101????????01??",
         "C401C101??",
@@ -42,9 +43,9 @@ def _no_transfer(bench: Bench, number: int = 1, why: str = "GET-next") -> None:
     )
 
 
-def _gone(bench: Bench, number: int, why: str) -> None:
+def gone(bench: Bench, number: int, why: str) -> None:
     """The transfer is over: no block may come."""
-    text = _next(bench, number)
+    text = next_block(bench, number)
     require(not _is_block(text), f"{why}: the transfer goes on with {text[:20]}")
     bench.match(
         text, f"C402C101{number:08X}0110", "C402C101????????01??", "C401C101??", "D80???", "", why=why
@@ -101,49 +102,58 @@ def _wrong_number(bench: Bench) -> None:
         _first(bench)
         due = f"C402C101{number:08X}0113"
         bench.match(
-            _next(bench, number), due, "C402C101????????01??", "C401C101??", "D80???", why=f"number {number}"
+            next_block(bench, number),
+            due,
+            "C402C101????????01??",
+            "C401C101??",
+            "D80???",
+            why=f"number {number}",
         )
-        _gone(bench, 1, f"after the wrong number {number}")
+        gone(bench, 1, f"after the wrong number {number}")
 
 
 def _previous_number(bench: Bench) -> None:
     """The same block again, octet for octet (or the number is invalid); no older one."""
     _first(bench)
-    second = _next(bench, 1)
-    again = _next(bench, 1)
+    second = next_block(bench, 1)
+    again = next_block(bench, 1)
     bench.match(again, second, "C402C101????????01??", "C401C101??", "D80???", why="the number before")
     if again != second:
         return
-    third = _next(bench, 2)
-    require(third[8:16] == "00000003" and _next(bench, 2) == third, "octet for octet")
-    bench.match(_next(bench, 1), "C402C101000000010113", "C402C101????????01??", "D80???", "C401C101??")
+    third = next_block(bench, 2)
+    require(third[8:16] == "00000003" and next_block(bench, 2) == third, "octet for octet")
+    bench.match(next_block(bench, 1), "C402C101000000010113", "C402C101????????01??", "D80???", "C401C101??")
 
 
 def _last_again(bench: Bench) -> None:
     """The last block may be lost too: asked for again it comes again (or the transfer is over)."""
     answer, number, before = _first(bench).hex().upper(), 1, ""
     while answer[6:8] == "00":
-        before, answer = answer, _next(bench, number)
+        before, answer = answer, next_block(bench, number)
         require(_is_block(answer), f"block {number + 1}: {answer}")
         number += 1
     require(before[8:16] == f"{number - 1:08X}", "the one before")
-    again = _next(bench, number - 1)
+    again = next_block(bench, number - 1)
     bench.match(again, answer, "C402C101????????01??", "D80???", "C401C101??", why="the last block again")
-    _gone(bench, number, "beyond the last block")
+    gone(bench, number, "beyond the last block")
 
 
 def _other_invoke(bench: Bench) -> None:
     """An error under the other invoke-id, or the transfer goes on with it echoed; never data under the wrong
     one."""
     _first(bench)
-    answer = _next(bench, 1, "C2")
+    answer = next_block(bench, 1, "C2")
     if _is_block(answer):
         require(answer[4:6] == "C2", f"data under the wrong invoke-id: {answer[:20]}")
         bench.remark("another invoke-id goes on with the transfer")
         return
     bench.match(answer, "C402C201????????0110", "C402??01????????01??", "C401C?01??", "D80???")
     bench.match(
-        _next(bench, 1), "C402C10000000002*", "C402C101????????01??", "D80???", why="the transfer goes on"
+        next_block(bench, 1),
+        "C402C10000000002*",
+        "C402C101????????01??",
+        "D80???",
+        why="the transfer goes on",
     )
 
 
@@ -154,14 +164,14 @@ def _interrupted_by(
         for blocks in (1, 2):
             _first(bench)
             if blocks == 2:
-                require(_is_block(_next(bench, 1)), "block 2")
+                require(_is_block(next_block(bench, 1)), "block 2")
             octets = request if isinstance(request, str) else request(bench)
             reply = bench.ask(octets, "the interruption").hex()
             bench.match(reply, answer, "D80???", "C?01C101*", why="the interruption")
             if associated:
-                _gone(bench, blocks, "after the interruption")
+                gone(bench, blocks, "after the interruption")
             else:
-                bench.match(_next(bench, blocks), "D80102", "", "D80???", why="without association")
+                bench.match(next_block(bench, blocks), "D80102", "", "D80???", why="without association")
                 bench.associate(bench.own_aarq(size=128))
 
     script.__doc__ = "The other request is answered, and the long GET is over: no block of it comes any more."
@@ -179,7 +189,7 @@ def _not_interrupted(bench: Bench) -> None:
     _first(bench)
     for number, request in enumerate(("C301C1000F0000280000FF0100", "C001", "FF", "C3", "C004C1"), 1):
         bench.expect(request, "D80102", "", "D80???", "C???C101??", why=request)
-        answer = _next(bench, number)
+        answer = next_block(bench, number)
         if not _is_block(answer):
             bench.remark(f"{request} ends the transfer")
             return
@@ -199,9 +209,9 @@ def _link_lost(bench: Bench) -> None:
             bench.snrm()
         else:
             bench.snrm()
-        bench.match(_next(bench, 1), "D80102", "", "D80???", "C402C101????????01??", why=f"after {how}")
+        bench.match(next_block(bench, 1), "D80102", "", "D80???", "C402C101????????01??", why=f"after {how}")
         bench.associate(bench.own_aarq(size=128))
-        _gone(bench, 1, f"after {how} and a new association")
+        gone(bench, 1, f"after {how} and a new association")
 
 
 def _without_blocks(bench: Bench) -> None:
@@ -257,7 +267,7 @@ def _left_alone(bench: Bench) -> None:
         bench.wait(pause)
         if bench.framing == "hdlc":
             bench.send(bench.receive_ready())
-    bench.match(_next(bench, 1), "C402C10000000002*", "C402C101????????01??", why="block 2")
+    bench.match(next_block(bench, 1), "C402C10000000002*", "C402C101????????01??", why="block 2")
 
 
 def _abandoned(bench: Bench) -> None:
@@ -265,7 +275,7 @@ def _abandoned(bench: Bench) -> None:
     for _ in range(100):
         _first(bench)
         bench.answers.clear()
-    require(_next(bench, 1)[8:16] == "00000002", "block 2 of the last one")
+    require(next_block(bench, 1)[8:16] == "00000002", "block 2 of the last one")
 
 
 def _errors_between(bench: Bench) -> None:
@@ -273,7 +283,7 @@ def _errors_between(bench: Bench) -> None:
     _first(bench)
     answer = bench.ask("C001C1000FFFFFFFFFFFFF0100")
     require(answer[:4].hex() == "c401c101" or answer[0] == 0xD8, answer.hex())
-    _gone(bench, 1, "after a GET that failed")
+    gone(bench, 1, "after a GET that failed")
 
 
 def _every_number(bench: Bench) -> None:
@@ -284,7 +294,7 @@ def _every_number(bench: Bench) -> None:
         require(answer[18:20] != "00", f"block {number} is empty")
         if answer[6:8] != "00":
             break
-        answer = _next(bench, number)
+        answer = next_block(bench, number)
         require(_is_block(answer), f"block {number + 1}: {answer}")
         number += 1
     require(number > 1, "more than one block")
@@ -295,14 +305,14 @@ def _damaged_next(bench: Bench) -> None:
     _first(bench)
     for request in ("C002C1", "C002C1000000", "C002", "C002C10000000100"):
         bench.expect(request, "D80102", "", "D80???", "C40?C101*", "C402C1*", why=request)
-    answer = _next(bench, 1)
+    answer = next_block(bench, 1)
     bench.match(answer, "C402C10000000002*", "C402C101????????01??", "D80???", why="after damaged requests")
 
 
 def _repeated_request(bench: Bench) -> None:
     """The same GET again begins again: block 1, and the value is whole."""
     first = _first(bench)
-    _next(bench, 1)
+    next_block(bench, 1)
     again = _first(bench)
     require(again == first, "another block 1")
     require(bench.joined(again) == bench.read(15, ASSOCIATION), "another value")
@@ -316,7 +326,7 @@ def _repeated_i_frame(bench: Bench) -> None:
     require(bench.send(request) == second, "the same frame again is due")
     apdu = bench.lsdu(second)
     require(apdu is not None and apdu[4:8].hex() == "00000002", "block 2")
-    require(_next(bench, 2)[8:16] == "00000003", "block 3 follows")
+    require(next_block(bench, 2)[8:16] == "00000003", "block 3 follows")
     require(first != second, "and differs from block 1")
 
 

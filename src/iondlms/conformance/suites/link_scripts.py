@@ -70,7 +70,7 @@ def timer_restarts(bench: Bench) -> None:
 
 def polls_keep_the_link(bench: Bench) -> None:
     """RR every now and then keeps the link for ever."""
-    for _ in range(5):
+    for _ in range(3):
         bench.wait(bench.cti.line.inactivity_s * 0.8)
         _answers(bench, RR_0, METER_RR_0, "RR")
 

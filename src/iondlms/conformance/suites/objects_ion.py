@@ -107,7 +107,8 @@ def _scaling(bench: Bench) -> None:
         require(value.tag in (tag, Tag.NULL_DATA), f"{code} is {value.tag.name}")
         shown = bench.read(3, code, 3).hex()
         due = bench.cti.objects.scaler if scaler == _K else scaler
-        require(shown == f"02020f{due & 0xFF:02x}16{unit:02x}", f"scaler and unit of {code}: {shown}")
+        wanted = f"02020f{due & 0xFF:02x}16{unit:02x}"
+        require(shown == wanted, f"scaler and unit of {code}: {shown}, {wanted} due")
 
 
 def _sums(bench: Bench) -> None:

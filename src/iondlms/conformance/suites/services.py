@@ -10,7 +10,7 @@ from iondlms.conformance.apdus import (
     RELEASE,
     get_request,
 )
-from iondlms.conformance.steps import Accepted, Ask, Case, asked, sized
+from iondlms.conformance.steps import Accepted, Ask, Case, Released, asked, sized
 from iondlms.conformance.suites.application_scripts import (
     attribute_0,
     echo,
@@ -237,7 +237,7 @@ CASES: Final = (
         "AP-67",
         "release with reason normal",
         "AT",
-        (Ask(RELEASE, "6303800100", ("6300",)),),
+        (Ask(RELEASE, Released()),),
         f"{_GB}.5",
     ),
     Case("AP-68", "release forms", "AT", release_forms, f"{_GB}.5"),
@@ -246,7 +246,7 @@ CASES: Final = (
         "after release",
         "AT",
         (
-            Ask(RELEASE, "6303800100", ("6300",)),
+            Ask(RELEASE, Released()),
             Ask(GET_NAME, _NONE, _ALSO),
             Ask(lambda bench: bench.own_aarq(), Accepted()),
             Ask(GET_NAME, "C401C100*"),

@@ -9,7 +9,7 @@ from iondlms.acse import Aare
 from iondlms.conformance.apdus import ASSOCIATION, GET_LIST, GET_NAME, GET_OWN_NAME, RELEASE, get_request
 from iondlms.conformance.bench import Bench
 from iondlms.conformance.line import TcpAccess
-from iondlms.conformance.steps import Accepted, Case
+from iondlms.conformance.steps import Accepted, Ask, Case, Released
 from iondlms.conformance.verdict import Inapplicable, require
 from iondlms.errors import DlmsError, PortError
 
@@ -194,12 +194,6 @@ def _another_client(bench: Bench) -> None:
     _name(bench, bench.send(bench.wpdu(GET_NAME)), "the first association")
 
 
-def _release(bench: Bench) -> None:
-    """RLRE; then there is no association."""
-    bench.expect(RELEASE, "6303800100", "6300", why="RLRQ")
-    bench.expect(GET_NAME, "D80102", "", "D8010?", why="GET after it")
-
-
 def _long_answer(bench: Bench) -> None:
     """One WPDU of the right length, or datablocks; and the same value either way."""
     whole = bench.read(15, ASSOCIATION)
@@ -300,7 +294,13 @@ CASES: Final = (
     Case("WR-17", "half-close", "T", _half_close, CLAUSE, needs=("sockets",)),
     Case("WR-18", "GET before AARQ", "T", _get_before, CLAUSE),
     Case("WR-19", "another client port inside an AA", "TA", _another_client, CLAUSE),
-    Case("WR-20", "release over TCP", "TA", _release, CLAUSE),
+    Case(
+        "WR-20",
+        "release over TCP",
+        "TA",
+        (Ask(RELEASE, Released()), Ask(GET_NAME, "D80102", ("D8010?", None))),
+        CLAUSE,
+    ),
     Case(
         "WR-21",
         "response bigger than one TCP segment",

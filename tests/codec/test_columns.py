@@ -10,9 +10,10 @@ from tests.codec.strategies import INTEGERS, bounds, data_values, values_of
 
 from iondlms.codec import columns
 from iondlms.codec.axdr import NULL, CompactArray, Data, Tag, Value, decode, encode_data
-from iondlms.codec.columns import Row, RowPlan, array_header, decode_rows
+from iondlms.codec.columns import decode_rows
 from iondlms.codec.datetimes import DateTime
 from iondlms.codec.make import array, double_long, octet_string, structure, unsigned
+from iondlms.codec.plan import Row, RowPlan, array_header
 from iondlms.codec.reader import encode_length
 from iondlms.errors import DecodeError, LocalError
 
@@ -248,13 +249,13 @@ def test_shapes_that_a_peer_chooses_are_not_hoarded() -> None:
     def wide(width: int) -> bytes:
         return encode_data(array([structure(*[unsigned(1)] * width)] * 2))
 
-    columns._plan.cache_clear()
+    columns._shape.cache_clear()
     for width in range(2000, 2010):
         decode_rows(wide(width))
-    assert columns._plan.cache_info().currsize == 0
+    assert columns._shape.cache_info().currsize == 0
     for width in range(1, 101):
         decode_rows(wide(width))
-    assert columns._plan.cache_info().currsize <= 64
+    assert columns._shape.cache_info().currsize <= 64
 
 
 # --- what a broken transfer leaves -----------------------------------------------------------------

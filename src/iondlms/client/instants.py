@@ -6,22 +6,18 @@ has none, and only the meter's zone makes it one; or it is none at all.
 
 from __future__ import annotations
 
-import operator
-import struct
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any, Final
+from typing import Any
 
-from iondlms.codec.datetimes import ClockStatus, DateTime
+from iondlms.codec.datetimes import ClockStatus, DateTime, milliseconds_of
+from iondlms.codec.instants import UNKNOWN, utc_instants, utc_milliseconds
+from iondlms.codec.octets import Octets
 from iondlms.errors import DecodeError
 
-__all__ = ["TimeRules", "instant_of", "instants_of"]
-
-# Where the parts stand in the 12 octets; day of week and clock status say nothing that is needed.
-_DATE_AND_DEVIATION: Final = (0, 1, 2, 3, 9, 10)
-_TIME: Final = (5, 6, 7, 8)
-_CACHED: Final = 10_000  # days, or times of day; a year at 900 s has 365 and 96
+__all__ = ["TimeRules", "date_times", "instant_of", "instants_of", "milliseconds_of_all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +62,11 @@ def instants_of(
     A cell of null-data is one capture period after the one before, where there is a period (s); None
     otherwise.
     """
-    if set(map(type, cells)) == {bytes} and set(map(len, cells)) == {12}:
-        days = _Days(rules)
-        octets = b"".join(cells)
+    times = date_times(cells)
+    if times is not None:
         try:
-            dates = map(days.__getitem__, _integers(octets, _DATE_AND_DEVIATION))
-            times = map(_TIMES.__getitem__, _integers(octets, _TIME))
-            return list(map(operator.add, dates, times)), 0
-        except (DecodeError, OverflowError):
+            return utc_instants(times, reversed_sign=rules.inverted), 0
+        except DecodeError:
             pass  # one of them is no instant by itself
     instants: list[datetime | None] = []
     unknown = 0
@@ -91,48 +84,22 @@ def instants_of(
     return instants, unknown
 
 
-def _integers(octets: bytes, places: tuple[int, ...]) -> tuple[int, ...]:
-    """Return, of each 12 octets, those at `places` as one integer."""
-    count = len(octets) // 12
-    picked = bytearray(count * 8)
-    for at, place in enumerate(places, 8 - len(places)):
-        picked[at::8] = octets[place::12]
-    return struct.unpack(f">{count}Q", picked)
+def milliseconds_of_all(cells: Sequence[Any], rules: TimeRules, capture_period: int) -> array[int]:
+    """Return the same as UTC milliseconds since 1970, UNKNOWN where an instant is not known."""
+    times = date_times(cells)
+    if times is not None:
+        try:
+            return utc_milliseconds(times, reversed_sign=rules.inverted)
+        except DecodeError:
+            pass
+    instants, _ = instants_of(cells, rules, capture_period)
+    return array("q", [UNKNOWN if instant is None else milliseconds_of(instant) for instant in instants])
 
 
-def _spread(integer: int, places: tuple[int, ...], midnight: bytes) -> DateTime:
-    """Return the date-time that has these octets at `places`, and `midnight`'s elsewhere."""
-    octets = bytearray(midnight)
-    for place, octet in zip(places, integer.to_bytes(len(places), "big"), strict=True):
-        octets[place] = octet
-    return DateTime(bytes(octets))
-
-
-_MIDNIGHT: Final = bytes.fromhex("07D0 01 01 FF 00 00 00 00 0000 FF")  # of some day
-
-
-class _Days(dict[int, datetime]):
-    """UTC instant of local midnight, by the octets of date and deviation."""
-
-    def __init__(self, rules: TimeRules) -> None:
-        super().__init__()
-        self._rules = rules
-
-    def __missing__(self, key: int) -> datetime:
-        instant = _spread(key, _DATE_AND_DEVIATION, _MIDNIGHT).utc(reversed_sign=self._rules.inverted)
-        if len(self) < _CACHED:
-            self[key] = instant
-        return instant
-
-
-class _Times(dict[int, timedelta]):
-    """Time since midnight, by the octets of hour, minute, second and hundredths."""
-
-    def __missing__(self, key: int) -> timedelta:
-        time = _spread(key, _TIME, _MIDNIGHT).local() - datetime(2000, 1, 1)
-        if len(self) < _CACHED:
-            self[key] = time
-        return time
-
-
-_TIMES: Final = _Times()
+def date_times(cells: Sequence[Any]) -> Octets | None:
+    """Return a column of which each cell is a date-time; None if one is not."""
+    if isinstance(cells, Octets):
+        return cells if cells.width == 12 else None
+    if set(map(type, cells)) == {bytes} and set(map(len, cells)) == {12}:
+        return Octets(b"".join(cells), 12)
+    return None

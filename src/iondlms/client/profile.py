@@ -1,28 +1,25 @@
 """A profile as rows that a program can use: instants, flags, decimals, each column with its unit.
 
-The way from an encoded buffer goes by columns and not cell by cell: `codec.columns` gives rows of plain
-values, each column is then converted by one pass that runs in C, and the rows are put together again.
+The way from an encoded buffer goes by columns and not cell by cell: `codec.columns` gives columns of plain
+values, each is converted by one pass that runs in C, and then the rows are put together.
 """
 
 from __future__ import annotations
 
-import gc
 import operator
+from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Context, Decimal, localcontext
 from enum import IntFlag
-from functools import partial
-from itertools import repeat
+from itertools import islice, repeat
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-from iondlms.client.instants import TimeRules, instants_of
+from iondlms.client.instants import TimeRules, date_times, instants_of
 from iondlms.client.names import CLOCK_CLASS, DATA_CLASS, STATUS_WORD, name_of
 from iondlms.codec.axdr import Value
-from iondlms.codec.columns import Row as PlainRow
-from iondlms.codec.columns import decode_rows
+from iondlms.codec.columns import Cells, Table, decode_table, uncollected
 from iondlms.codec.datetimes import DateTime
 from iondlms.cosem import CaptureObject
 from iondlms.errors import RemoteError
@@ -203,80 +200,97 @@ class Shape:
 
 def typed_profile(octets: bytes, shape: Shape, *, partial: bool = False) -> Profile:
     """Return the profile of an encoded buffer; see `codec.columns.decode_rows` for `partial`."""
-    with _no_collection():
-        rows, notes = typed_rows(decode_rows(octets, partial=partial), shape)
+    rows, notes = typed_rows([decode_table(octets, partial=partial)], shape)
     return Profile(shape.columns, rows, shape.capture_period, notes, octets, shape.has_status)
 
 
-def typed_rows(plain: Sequence[PlainRow], shape: Shape) -> tuple[list[ProfileRow], tuple[str, ...]]:
-    """Return rows of plain values as typed rows, and notes; RemoteError if a row has other columns."""
-    if not plain:
-        return [], ()
-    with _no_collection():
-        return _typed_rows(plain, shape)
+def typed_rows(tables: Sequence[Table], shape: Shape) -> tuple[list[ProfileRow], tuple[str, ...]]:
+    """Return the typed rows of buffers, one after the other, and notes.
 
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Keep the garbage collector out: it takes a third of the time and finds nothing.
-
-    Rows hold no cycles; there are only many of them at once, which is what it counts.
+    RemoteError if a row has other columns.
     """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+    with uncollected():
+        found = checked_tables(tables, shape)
+        return _typed_rows(found, shape) if found else ([], ())
 
 
-def _typed_rows(plain: Sequence[PlainRow], shape: Shape) -> tuple[list[ProfileRow], tuple[str, ...]]:
-    count, width = len(plain), len(shape.captured)
-    widths = set(map(len, plain))
+class Places(NamedTuple):
+    """Which cell of a row is what."""
+
+    clock: int | None
+    status: int | None
+    values: tuple[int, ...]
+
+
+def places_of(captured: Sequence[CaptureObject]) -> Places:
+    """Return where the first clock and the first status word stand; all the others are values."""
+    clock = next((at for at, item in enumerate(captured) if is_clock(item)), None)
+    status = next((at for at, item in enumerate(captured) if is_status(item)), None)
+    return Places(clock, status, tuple([at for at in range(len(captured)) if at not in (clock, status)]))
+
+
+def checked_tables(tables: Sequence[Table], shape: Shape) -> tuple[Table, ...]:
+    """Return the buffers that have rows; RemoteError if these have other columns than those of the shape."""
+    found = tuple([table for table in tables if len(table)])
+    widths = {table.width for table in found}
     if len(widths) > 1:
         raise RemoteError("the rows of the buffer differ in width")
-    if widths != {width}:
-        raise RemoteError(f"the rows have {len(plain[0])} cells for {width} columns")
-    # Not zip(*plain), which is as fast but makes an iterator a row, and all of them at once.
-    cells: list[Sequence[Any]] = [list(map(operator.itemgetter(at), plain)) for at in range(width)]
-    notes: list[str] = []
-    clock: Sequence[Any] | None = None
-    status: Sequence[Any] | None = None
-    values: list[Sequence[Any]] = []
-    by_capture = {column.captured: column for column in shape.columns}
-    for captured, column in zip(shape.captured, cells, strict=True):
-        if is_clock(captured) and clock is None:
-            clock = column
-            continue
-        sequence: Sequence[Any] = column
-        if shape.nulls == "repeat" and None in column:
-            sequence = _repeated(column)
-        if is_status(captured) and status is None:
-            status = list(map(_statuses.__getitem__, sequence))
-        elif is_numeric(captured):
-            values.append(_decimals(sequence, by_capture[captured].scaler))
-        else:
-            values.append(sequence)
+    if widths and widths != {len(shape.captured)}:
+        raise RemoteError(f"the rows have {found[0].width} cells for {len(shape.captured)} columns")
+    return found
+
+
+def column_at(tables: Sequence[Table], at: int, shape: Shape) -> Cells:
+    """Return a column of buffers, one after the other, null-data as the shape has it."""
+    cells = _joined([table.column(at) for table in tables])
+    repeats = shape.nulls == "repeat" and not is_clock(shape.captured[at])
+    return _repeated(cells) if repeats and isinstance(cells, list) and None in cells else cells
+
+
+def _joined(parts: Sequence[Cells]) -> Cells:
+    if len(parts) == 1:
+        return parts[0]
+    codes = {part.typecode if isinstance(part, array) else None for part in parts}
+    if len(codes) == 1 and (code := codes.pop()) is not None:
+        joined: array[int] = array(code)
+        for part in parts:
+            joined.frombytes(part.tobytes())  # type: ignore[union-attr]  # all are arrays
+        return joined
+    return [cell for part in parts for cell in part]
+
+
+def _typed_rows(tables: Sequence[Table], shape: Shape) -> tuple[list[ProfileRow], tuple[str, ...]]:
+    count = sum(map(len, tables))
+    places = places_of(shape.captured)
+    notes: tuple[str, ...] = ()
     instants: Sequence[datetime | None] = [None] * count
     octets: Sequence[bytes | None] = [None] * count
-    if clock is not None:
+    statuses: Sequence[StatusWord | None] = [None] * count
+    if places.clock is not None:
+        clock = column_at(tables, places.clock, shape)
         instants, unknown = instants_of(clock, shape.times, shape.capture_period)
-        octets = [cell if isinstance(cell, bytes) and len(cell) == 12 else None for cell in clock]
-        if unknown:
-            notes.append(f"{unknown} rows have a time that makes no instant; zone= may help")
-        notes += _order(instants)
-    rows = map(
-        partial(tuple.__new__, ProfileRow),
-        zip(
-            instants,
-            octets,
-            [None] * count if status is None else status,
-            zip(*values, strict=True) if values else repeat((), count),
-            strict=True,
-        ),
+        times = date_times(clock)
+        if times is None:
+            octets = [cell if isinstance(cell, bytes) and len(cell) == 12 else None for cell in clock]
+        else:
+            octets = times.tolist()
+        # Not told by looking for None, which takes as long as to make an instant.
+        known = [instant for instant in instants if instant is not None] if unknown else instants
+        notes = (*times_note(unknown), *order_note(known))
+    if places.status is not None:
+        statuses = list(map(_statuses.__getitem__, column_at(tables, places.status, shape)))
+    values: list[Sequence[Any]] = []
+    for at, column in zip(places.values, shape.columns, strict=True):
+        cells = column_at(tables, at, shape)
+        values.append(decimals(cells, column.scaler) if is_numeric(column.captured) else cells)
+    lines = zip(
+        instants,
+        octets,
+        statuses,
+        zip(*values, strict=True) if values else repeat((), count),
+        strict=True,
     )
-    return list(rows), tuple(notes)
+    return list(map(tuple.__new__, repeat(ProfileRow), lines)), notes
 
 
 class _Statuses(dict[Any, "StatusWord | None"]):
@@ -294,20 +308,26 @@ class _Statuses(dict[Any, "StatusWord | None"]):
 _statuses: Final = _Statuses()
 
 
-def _decimals(cells: Sequence[Any], scaler: int | None) -> Sequence[Any]:
+def decimals(cells: Sequence[Any], scaler: int | None) -> Sequence[Any]:
     """Return integers as decimals, scaled; what is no integer stays as it is."""
-    if set(map(type, cells)) != {int}:
+    if not (isinstance(cells, array) and cells.typecode not in "fd") and set(map(type, cells)) != {int}:
         return [_decimal(cell, scaler) for cell in cells]
-    # A multiplication takes two thirds of the time of Decimal(cell), and is as exact with digits enough.
+    if not scaler:
+        # It takes integers too, and two thirds of the time of Decimal(cell).
+        return list(map(Decimal.from_float, cells))
     with localcontext(_EXACT):
-        return list(map(Decimal(1).scaleb(scaler or 0).__mul__, cells))
+        return list(map(Decimal(1).scaleb(scaler).__mul__, cells))
 
 
-def _order(instants: Sequence[datetime | None]) -> list[str]:
-    """Note rows that are not later than the one before: the meter's clock was set back."""
-    known = instants if None not in instants else [instant for instant in instants if instant is not None]
-    back = sum(map(operator.ge, known, known[1:]))  # type: ignore[arg-type]  # no None is left in it
-    return [f"{back} rows are not later than the row before: the clock was set back"] if back else []
+def times_note(unknown: int) -> tuple[str, ...]:
+    """Note rows whose time is not known."""
+    return (f"{unknown} rows have a time that makes no instant; zone= may help",) if unknown else ()
+
+
+def order_note(known: Sequence[Any]) -> tuple[str, ...]:
+    """Note rows whose time is not later than that of the row before: the clock was set back."""
+    back = sum(map(operator.ge, known, islice(known, 1, None)))
+    return (f"{back} rows are not later than the row before: the clock was set back",) if back else ()
 
 
 def _decimal(cell: Any, scaler: int | None) -> Any:

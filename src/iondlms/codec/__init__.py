@@ -6,9 +6,10 @@ The makers of single values (`make.unsigned`, `make.structure`, ...) are used fr
 from __future__ import annotations
 
 from iondlms.codec.axdr import Data, Tag, decode, decode_data, encode_data
-from iondlms.codec.columns import RowPlan, decode_rows
+from iondlms.codec.columns import decode_rows, decode_table
 from iondlms.codec.datetimes import ClockStatus, DateTime
 from iondlms.codec.obis import ObisCode
+from iondlms.codec.plan import RowPlan
 from iondlms.codec.reader import Reader, encode_length
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "decode",
     "decode_data",
     "decode_rows",
+    "decode_table",
     "encode_data",
     "encode_length",
 ]

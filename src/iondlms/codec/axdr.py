@@ -21,10 +21,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from enum import IntEnum
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from iondlms.codec.reader import Reader, encode_length
+from iondlms.codec.tags import FIXED, Tag
 from iondlms.errors import DecodeError, LocalError
 
 __all__ = [
@@ -37,6 +37,8 @@ __all__ = [
     "Value",
     "decode",
     "decode_data",
+    "decode_each",
+    "decode_structures",
     "encode_data",
 ]
 
@@ -46,42 +48,6 @@ MAX_DEPTH: Final = 16  # nothing in IEC 62056-62 nests deeper than 6; recursion 
 VALUES_PER_OCTET: Final = MAX_DEPTH + 1
 
 _T = TypeVar("_T")
-
-
-class Tag(IntEnum):
-    """Tags of the Data CHOICE."""
-
-    NULL_DATA = 0
-    ARRAY = 1
-    STRUCTURE = 2
-    BOOLEAN = 3
-    BIT_STRING = 4
-    DOUBLE_LONG = 5
-    DOUBLE_LONG_UNSIGNED = 6
-    OCTET_STRING = 9
-    VISIBLE_STRING = 10
-    UTF8_STRING = 12
-    BCD = 13
-    INTEGER = 15
-    LONG = 16
-    UNSIGNED = 17
-    LONG_UNSIGNED = 18
-    COMPACT_ARRAY = 19
-    LONG64 = 20
-    LONG64_UNSIGNED = 21
-    ENUM = 22
-    FLOAT32 = 23
-    FLOAT64 = 24
-    DATE_TIME = 25
-    DATE = 26
-    TIME = 27
-    DELTA_INTEGER = 28
-    DELTA_LONG = 29
-    DELTA_DOUBLE_LONG = 30
-    DELTA_UNSIGNED = 31
-    DELTA_LONG_UNSIGNED = 32
-    DELTA_DOUBLE_LONG_UNSIGNED = 33
-    DONT_CARE = 255
 
 
 class BitString(NamedTuple):
@@ -160,17 +126,12 @@ class Data(NamedTuple):
         return self.value
 
 
-_SIGNED: Final = {
-    Tag.INTEGER: 1, Tag.LONG: 2, Tag.DOUBLE_LONG: 4, Tag.LONG64: 8,
-    Tag.DELTA_INTEGER: 1, Tag.DELTA_LONG: 2, Tag.DELTA_DOUBLE_LONG: 4,
-}  # fmt: skip
-_UNSIGNED: Final = {
-    Tag.UNSIGNED: 1, Tag.LONG_UNSIGNED: 2, Tag.DOUBLE_LONG_UNSIGNED: 4, Tag.LONG64_UNSIGNED: 8,
-    Tag.ENUM: 1, Tag.BCD: 1,
-    Tag.DELTA_UNSIGNED: 1, Tag.DELTA_LONG_UNSIGNED: 2, Tag.DELTA_DOUBLE_LONG_UNSIGNED: 4,
-}  # fmt: skip
-_FIXED_OCTETS: Final = {Tag.DATE_TIME: 12, Tag.DATE: 5, Tag.TIME: 4}
-_FLOATS: Final = {Tag.FLOAT32: struct.Struct(">f"), Tag.FLOAT64: struct.Struct(">d")}
+_FORMS: Final = {tag: struct.Struct(f">{code}") for tag, code in FIXED.items()}
+_SIGNED: Final = {tag: _FORMS[tag].size for tag, code in FIXED.items() if code in "bhiq"}
+_UNSIGNED: Final = {tag: _FORMS[tag].size for tag, code in FIXED.items() if code in "BHIQ"}
+_BOOLEAN: Final = struct.Struct(">?")
+_FLOATS: Final = {tag: _FORMS[tag] for tag, code in FIXED.items() if code in "fd"}
+_FIXED_OCTETS: Final = {tag: _FORMS[tag].size for tag, code in FIXED.items() if code.endswith("s")}
 _INTEGERS: Final = frozenset((*_SIGNED, *_UNSIGNED))
 
 NULL: Final = Data(Tag.NULL_DATA, None)
@@ -207,18 +168,89 @@ def _bounded(reader: Reader, depth: int) -> int:
     return count
 
 
-def _decode_array(reader: Reader, depth: int) -> Data:
-    return Data(Tag.ARRAY, tuple([decode_data(reader, depth - 1) for _ in range(_bounded(reader, depth))]))
+def _elements_decoder(tag: Tag) -> Callable[[Reader, int], Data]:
+    return lambda reader, depth: Data(tag, decode_each(reader, _bounded(reader, depth), depth - 1))
 
 
-def _decode_structure(reader: Reader, depth: int) -> Data:
-    return Data(
-        Tag.STRUCTURE, tuple([decode_data(reader, depth - 1) for _ in range(_bounded(reader, depth))])
-    )
+def decode_each(reader: Reader, count: int, depth: int = MAX_DEPTH) -> tuple[Data, ...]:
+    """Read `count` Data one after the other; DecodeError as `decode_data`."""
+    octets, at, end = reader.window
+    items, stop = _decode_each(octets, at, end, count, depth, False)
+    reader.skip(stop - at)
+    return items  # type: ignore[return-value]  # not plain
 
 
-def _decode_boolean(reader: Reader, _depth: int) -> Data:
-    return Data(Tag.BOOLEAN, reader.u8() != 0)
+def decode_structures(
+    octets: bytes, at: int, count: int, depth: int = MAX_DEPTH
+) -> tuple[list[tuple[Value, ...]], int]:
+    """Read `count` structures, each to the values of its elements without their tags; say where they stop.
+
+    DecodeError as `decode_data`, or if one is no structure.
+    """
+    found: list[tuple[Value, ...]] = []
+    end = len(octets)
+    for _ in range(count):
+        # Nearly always: few elements, whose count `_decode_each` need not believe.
+        if at + 1 < end and octets[at] == 2 and depth > 0 and octets[at + 1] < 0x80:
+            row, at = _decode_each(octets, at + 2, end, octets[at + 1], depth - 1, True)
+        else:
+            reader = Reader(octets, at)
+            row = tuple([value for _, value in decode_data(reader, depth).items()])
+            at = reader.position
+        found.append(row)  # type: ignore[arg-type]  # plain values
+    return found, at
+
+
+def _decode_each(
+    octets: bytes, at: int, end: int, count: int, depth: int, plain: bool
+) -> tuple[tuple[Data | Value, ...], int]:
+    """Read `count` Data of octets `at` to `end`, only their values if `plain`; say where they stop.
+
+    The calls of a cursor take most of the time of a large value. So what is common is read here without
+    one, if it is whole: numbers, short strings, short structures of these. The rest is left to the cursor,
+    which also says what is wrong with it. Kinds are told by plain numbers here: asking an
+    enumeration takes as long as the rest.
+    """
+    found: list[Data | Value] = []
+    add, make, scalars, short = found.append, tuple.__new__, _SCALARS, _SHORT
+    value: Value
+    for _ in range(count):
+        number = octets[at] if at < end else -1
+        scalar = scalars[number]
+        if scalar is not None:
+            tag, unpack, size = scalar
+            if at + size <= end:
+                (value,) = unpack(octets, at)
+                add(value if plain else make(Data, (tag, value)))
+                at += size
+                continue
+        elif number in short and at + 1 < end:
+            length = octets[at + 1]
+            begin = at + 2
+            stop = begin + length
+            if length < 0x80 and stop <= end:
+                if number == 9:
+                    add(octets[begin:stop] if plain else make(Data, (short[9], octets[begin:stop])))
+                    at = stop
+                    continue
+                if number == 10:
+                    value = str(octets[begin:stop], "latin-1")
+                    add(value if plain else make(Data, (short[10], value)))
+                    at = stop
+                    continue
+                if depth > 0:  # each element takes an octet at least, so `stop` bounds their count
+                    items, at = _decode_each(octets, begin, end, length, depth - 1, False)
+                    add(items if plain else make(Data, (short[number], items)))  # type: ignore[arg-type]
+                    continue
+        elif number == 0:
+            add(None if plain else NULL)
+            at += 1
+            continue
+        reader = Reader(octets, at, end)
+        data = decode_data(reader, depth)
+        add(data.value if plain else data)
+        at = reader.position
+    return tuple(found), at
 
 
 def _decode_bit_string(reader: Reader, _depth: int) -> Data:
@@ -236,7 +268,7 @@ def _decode_octet_string(reader: Reader, _depth: int) -> Data:
 
 
 def _decode_visible_string(reader: Reader, _depth: int) -> Data:
-    return Data(Tag.VISIBLE_STRING, reader.take(reader.length()).decode("latin-1"))
+    return Data(Tag.VISIBLE_STRING, str(reader.take(reader.length()), "latin-1"))
 
 
 def _decode_utf8_string(reader: Reader, _depth: int) -> Data:
@@ -306,38 +338,31 @@ def _decode_described(reader: Reader, description: TypeDescription, budget: _Bud
     return _DECODERS[tag](reader, 0)
 
 
-def _signed_decoder(tag: Tag, octets: int) -> Callable[[Reader, int], Data]:
-    return lambda reader, _depth: Data(tag, reader.signed(octets))
-
-
-def _unsigned_decoder(tag: Tag, octets: int) -> Callable[[Reader, int], Data]:
-    return lambda reader, _depth: Data(tag, reader.unsigned(octets))
-
-
-def _octets_decoder(tag: Tag, octets: int) -> Callable[[Reader, int], Data]:
-    return lambda reader, _depth: Data(tag, reader.take(octets))
-
-
-def _float_decoder(tag: Tag, form: struct.Struct) -> Callable[[Reader, int], Data]:
+def _fixed_decoder(tag: Tag, form: struct.Struct) -> Callable[[Reader, int], Data]:
     return lambda reader, _depth: Data(tag, form.unpack(reader.take(form.size))[0])
 
 
 _DECODERS: Final[dict[int, Callable[[Reader, int], Data]]] = {
     Tag.NULL_DATA: lambda _reader, _depth: NULL,
     Tag.DONT_CARE: lambda _reader, _depth: Data(Tag.DONT_CARE, None),
-    Tag.ARRAY: _decode_array,
-    Tag.STRUCTURE: _decode_structure,
-    Tag.BOOLEAN: _decode_boolean,
+    Tag.ARRAY: _elements_decoder(Tag.ARRAY),
+    Tag.STRUCTURE: _elements_decoder(Tag.STRUCTURE),
+    Tag.BOOLEAN: _fixed_decoder(Tag.BOOLEAN, _BOOLEAN),
     Tag.BIT_STRING: _decode_bit_string,
     Tag.OCTET_STRING: _decode_octet_string,
     Tag.VISIBLE_STRING: _decode_visible_string,
     Tag.UTF8_STRING: _decode_utf8_string,
     Tag.COMPACT_ARRAY: _decode_compact_array,
-    **{tag: _signed_decoder(tag, octets) for tag, octets in _SIGNED.items()},
-    **{tag: _unsigned_decoder(tag, octets) for tag, octets in _UNSIGNED.items()},
-    **{tag: _octets_decoder(tag, octets) for tag, octets in _FIXED_OCTETS.items()},
-    **{tag: _float_decoder(tag, form) for tag, form in _FLOATS.items()},
+    **{tag: _fixed_decoder(tag, form) for tag, form in _FORMS.items()},
 }
+# By the octet of the tag: the tag, what unpacks the value behind it, and the octets of both. The last is for
+# no octet at all.
+_SCALARS: Final[list[tuple[Tag, Callable[[bytes, int], tuple[Value, ...]], int] | None]] = [None] * 257
+for _tag, _code in {**FIXED, Tag.BOOLEAN: "?"}.items():
+    _with_tag = struct.Struct(f">x{_code}")
+    _SCALARS[_tag] = (_tag, _with_tag.unpack_from, _with_tag.size)
+# What has its length in front, by the octet of the tag.
+_SHORT: Final = {int(tag): tag for tag in (Tag.OCTET_STRING, Tag.VISIBLE_STRING, Tag.ARRAY, Tag.STRUCTURE)}
 
 
 # --- encoding --------------------------------------------------------------------------------------

@@ -1,100 +1,254 @@
-"""Whole profile buffers <-> rows of plain values: the fast path, same results as `axdr`.
+"""Whole profile buffers -> columns and rows of plain values: the fast way, same results as `axdr`.
 
 The rows of one profile have one shape: tags and lengths stand at fixed offsets, so a row is a record of
-fixed stride. Encoding writes the tags from one `struct` plan. Decoding checks the tags of *all* rows with one
-strided comparison an offset, in C, and then unpacks only the values. A buffer with null-data or rows of
-unequal shape goes through `axdr`; a property test holds both equal.
+fixed stride. Decoding checks the tags of *all* rows with one strided comparison an offset, in C, and then
+takes out a column, or unpacks rows without their tags. Rows of several shapes are read one by one with the
+shapes that were seen before; a row of variable length goes through `axdr`. A property test holds all equal.
 """
 
 from __future__ import annotations
 
+import gc
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Final, TypeAlias
+from operator import itemgetter
+from typing import Final, NamedTuple, Protocol
 
-from iondlms.codec.axdr import MAX_DEPTH, Data, Tag, Value, decode, decode_data, encode_data
+from iondlms.codec.axdr import MAX_DEPTH, Data, decode, decode_data, decode_structures
+from iondlms.codec.octets import Octets, numbers
+from iondlms.codec.plan import Cells, Row
 from iondlms.codec.reader import Reader, encode_length
-from iondlms.errors import DecodeError, LocalError
+from iondlms.codec.tags import FIXED, Tag
+from iondlms.errors import DecodeError
 
-__all__ = ["Row", "RowPlan", "array_header", "decode_rows"]
+__all__ = [
+    "Cells",
+    "Field",
+    "ListedTable",
+    "Row",
+    "Shape",
+    "StridedTable",
+    "Table",
+    "decode_rows",
+    "decode_table",
+]
 
-Row: TypeAlias = "tuple[Value, ...]"
-
-# Tag -> struct code of its value; only types whose octets never vary in number.
-_FIXED: Final = {
-    Tag.DOUBLE_LONG: "i", Tag.DOUBLE_LONG_UNSIGNED: "I", Tag.BCD: "B", Tag.INTEGER: "b", Tag.LONG: "h",
-    Tag.UNSIGNED: "B", Tag.LONG_UNSIGNED: "H", Tag.LONG64: "q", Tag.LONG64_UNSIGNED: "Q", Tag.ENUM: "B",
-    Tag.FLOAT32: "f", Tag.FLOAT64: "d", Tag.DATE_TIME: "12s", Tag.DATE: "5s", Tag.TIME: "4s",
-    Tag.DELTA_INTEGER: "b", Tag.DELTA_LONG: "h", Tag.DELTA_DOUBLE_LONG: "i", Tag.DELTA_UNSIGNED: "B",
-    Tag.DELTA_LONG_UNSIGNED: "H", Tag.DELTA_DOUBLE_LONG_UNSIGNED: "I",
-}  # fmt: skip
-# Tag -> octets of those columns that struct would pad or cut without a word.
-_OCTETS: Final = {Tag.OCTET_STRING: 12, Tag.DATE_TIME: 12, Tag.DATE: 5, Tag.TIME: 4}
 # Wider rows go the general way: plans are remembered, and a peer must not choose how large they get.
 MAX_COLUMNS: Final = 128
+_MOST_SHAPES: Final = 8  # that a row is tried with before it goes the general way
+_MOST_TRIED: Final = 32  # rows of one buffer that shapes are made of: one of ever new shapes is not worth it
 
 
-def array_header(count: int) -> bytes:
-    """Return the tag and count that stand before `count` rows."""
-    return bytes((Tag.ARRAY,)) + encode_length(count)
+class Table(Protocol):
+    """The rows of a buffer, by row or by column."""
+
+    @property
+    def width(self) -> int:
+        """Columns; 0 where there are no rows."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        ...
+
+    def column(self, at: int) -> Cells:
+        """Return a column; IndexError if there is none."""
+        ...
+
+    def rows(self) -> list[Row]:
+        """Return the rows as tuples of plain values."""
+        ...
+
+    def part(self, first: int | None, end: int | None) -> Table:
+        """Return rows `first` to `end` - 1, as slices do."""
+        ...
+
+    def chosen(self, places: Sequence[int]) -> Table:
+        """Return these columns alone, in this order; IndexError if one is not there."""
+        ...
 
 
-class RowPlan:
-    """How rows of one shape are written: one tag a column; octet-strings are date-times of 12 octets.
+class Field(NamedTuple):
+    """Where the value of a column stands in a row."""
 
-    LocalError if a column's type is none of fixed length.
+    tag: Tag
+    offset: int
+    size: int  # octets
+    code: str  # of a number in `struct` and `array`; empty for octets and null-data
+
+
+class Shape:
+    """What rows of one shape have in common: the octets that are the same, and where the values stand."""
+
+    __slots__ = ("_checked", "_heads", "_picked", "_values", "constants", "fields", "stride")
+
+    def __init__(self, cells: Sequence[tuple[Tag, int]]) -> None:
+        """Take tag and octets of each cell; the octets are believed for octet-strings only."""
+        head = bytes((Tag.STRUCTURE,)) + encode_length(len(cells))
+        checked, values = ">", ">"
+        heads: list[bytes] = []
+        constants: list[tuple[int, bytes]] = []
+        fields: list[Field] = []
+        picked: list[int] = []
+        offset = 0
+        for tag, length in cells:
+            head += bytes((tag, length) if tag is Tag.OCTET_STRING else (tag,))
+            if tag is Tag.NULL_DATA:
+                fields.append(Field(tag, offset + len(head), 0, ""))
+                picked.append(-1)
+                continue
+            code = f"{length}s" if tag is Tag.OCTET_STRING else FIXED[tag]
+            size = struct.calcsize(f">{code}")
+            checked += f"{len(head)}s{code}"
+            values += f"{len(head)}x{code}"
+            constants += [(offset + at, head[at : at + 1]) for at in range(len(head))]
+            picked.append(len(heads))
+            heads.append(head)
+            offset += len(head)
+            fields.append(Field(tag, offset, size, "" if code.endswith("s") else code))
+            offset += size
+            head = b""
+        if head:  # null-data behind the last value
+            checked += f"{len(head)}s"
+            values += f"{len(head)}x"
+            constants += [(offset + at, head[at : at + 1]) for at in range(len(head))]
+            heads.append(head)
+            offset += len(head)
+        self.stride = offset
+        self.fields = tuple(fields)
+        self.constants = tuple(constants)  # offset, and the octet that must stand there in each row
+        self._heads = tuple(heads)
+        self._checked = struct.Struct(checked)  # what must be the same, a value, what must be the same, ...
+        self._values = struct.Struct(values)
+        self._picked = tuple(picked) if -1 in picked else None  # null-data have no value to unpack
+
+    def rows(self, octets: memoryview) -> list[Row]:
+        """Return the rows of octets that are whole rows of this shape."""
+        found = self._values.iter_unpack(octets)
+        if self._picked is None:
+            return list(found)
+        picked = self._picked
+        return [tuple([(*row, None)[at] for at in picked]) for row in found]
+
+    def row(self, octets: bytes, position: int) -> Row | None:
+        """Return the row at this position if there is one of this shape."""
+        if len(octets) - position < self.stride:
+            return None
+        found = self._checked.unpack_from(octets, position)
+        if found[::2] != self._heads:
+            return None
+        row = found[1::2]
+        if self._picked is None:
+            return row
+        row += (None,)
+        return tuple([row[at] for at in self._picked])
+
+
+@dataclass(frozen=True, slots=True)
+class StridedTable:
+    """Rows of one shape, where they stand in the buffer; a column is made when it is asked for.
+
+    An integer column is an array of its own width, a column of octet-strings or date-times is Octets.
     """
 
-    __slots__ = ("_constants", "_octets", "_pack", "tags")
+    octets: bytes
+    start: int
+    count: int
+    shape: Shape
+    places: tuple[int, ...] | None = None  # the columns that were chosen; None: all
 
-    def __init__(self, tags: Sequence[Tag]) -> None:
-        self.tags = tuple(tags)
-        count = encode_length(len(self.tags))
-        form = [f">B{len(count)}s"]
-        constants: list[int | bytes] = [Tag.STRUCTURE, count]
-        for tag in self.tags:
-            if tag is Tag.OCTET_STRING:
-                form.append("H12s")
-                constants.append(Tag.OCTET_STRING << 8 | 12)
-            elif tag in _FIXED:
-                form.append("B" + _FIXED[tag])
-                constants.append(int(tag))
-            else:
-                raise LocalError(f"a column of {tag.name.lower()} has no fixed length")
-        self._pack = struct.Struct("".join(form)).pack
-        self._constants = tuple(constants)
-        self._octets = tuple((at, _OCTETS[tag]) for at, tag in enumerate(self.tags) if tag in _OCTETS)
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """Where the columns stand."""
+        fields = self.shape.fields
+        return fields if self.places is None else tuple([fields[place] for place in self.places])
 
-    def encode(self, rows: Iterable[Row]) -> bytes:
-        """Return the structures of the rows, one after the other; None in a row is sent as null-data.
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return len(self.shape.fields if self.places is None else self.places)
 
-        LocalError if a row has other than one value a column, or a value does not fit its column.
-        """
-        pack = self._pack
-        lengths = self._octets
-        head, count, *tags = self._constants
-        chunks: list[bytes] = []
-        for row in rows:
-            try:
-                for at, length in lengths:
-                    if len(row[at]) != length:  # type: ignore[arg-type]  # TypeError is caught below
-                        raise ValueError
-                values = [part for pair in zip(tags, row, strict=True) for part in pair]
-                chunks.append(pack(head, count, *values))
-            except (struct.error, TypeError, ValueError, IndexError, OverflowError):
-                # A value that is missing, or one that its column does not fit: the general encoder decides.
-                chunks.append(self._encode_odd(row))
-        return b"".join(chunks)
+    def __len__(self) -> int:
+        return self.count
 
-    def _encode_odd(self, row: Row) -> bytes:
-        if len(row) != len(self.tags):
-            raise LocalError(f"a row of {len(row)} values for {len(self.tags)} columns")
-        cells = (
-            Data(Tag.NULL_DATA if value is None else tag, value)
-            for tag, value in zip(self.tags, row, strict=True)
-        )
-        return encode_data(Data(Tag.STRUCTURE, tuple(cells)))
+    def column(self, at: int) -> Cells:
+        """Return a column."""
+        field = self.fields[at]
+        begin = self.start + field.offset
+        if field.code:
+            return numbers(self.octets, begin, self.shape.stride, self.count, field.code)
+        if field.size:
+            return Octets(self.octets, field.size, begin, self.shape.stride, self.count)
+        return [None if field.tag is Tag.NULL_DATA else b""] * self.count
+
+    def rows(self) -> list[Row]:
+        """Return the rows."""
+        stop = self.start + self.count * self.shape.stride
+        rows = self.shape.rows(memoryview(self.octets)[self.start : stop])
+        return rows if self.places is None else _picked(rows, self.places)
+
+    def part(self, first: int | None, end: int | None) -> StridedTable:
+        """Return some of the rows."""
+        begin, stop, _ = slice(first, end).indices(self.count)
+        start = self.start + begin * self.shape.stride
+        return replace(self, start=start, count=max(0, stop - begin))
+
+    def chosen(self, places: Sequence[int]) -> StridedTable:
+        """Return some of the columns."""
+        present = range(len(self.shape.fields)) if self.places is None else self.places
+        return replace(self, places=tuple([present[place] for place in places]))
+
+
+class ListedTable:
+    """Rows of any cells, one by one; DecodeError if they differ in width."""
+
+    __slots__ = ("_rows", "width")
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        widths = set(map(len, rows))
+        if len(widths) > 1:
+            raise DecodeError("the rows of the buffer differ in width")
+        self.width = widths.pop() if widths else 0
+        self._rows = list(rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def column(self, at: int) -> Cells:
+        """Return a column as the list of its cells."""
+        if not 0 <= at < self.width:
+            raise IndexError(f"column {at} of {self.width}")
+        return list(map(itemgetter(at), self._rows))
+
+    def rows(self) -> list[Row]:
+        """Return the rows."""
+        return self._rows
+
+    def part(self, first: int | None, end: int | None) -> ListedTable:
+        """Return some of the rows."""
+        return ListedTable(self._rows[first:end])
+
+    def chosen(self, places: Sequence[int]) -> ListedTable:
+        """Return some of the columns."""
+        return ListedTable(_picked(self._rows, places))
+
+
+def _picked(rows: list[Row], places: Sequence[int]) -> list[Row]:
+    if len(places) > 1:
+        return list(map(itemgetter(*places), rows))
+    return [tuple([row[place] for place in places]) for row in rows]
+
+
+def decode_table(octets: bytes, *, partial: bool = False) -> Table:
+    """Return the rows of an encoded array of structures, to be taken by column.
+
+    `partial` as for `decode_rows`. DecodeError if the octets are no array of structures of equal width.
+    """
+    found = _decode(octets, partial=partial)
+    return ListedTable(found) if isinstance(found, list) else found
 
 
 def decode_rows(octets: bytes, *, partial: bool = False) -> list[Row]:
@@ -105,6 +259,11 @@ def decode_rows(octets: bytes, *, partial: bool = False) -> list[Row]:
     transfer leaves (none of a compact-array, which no ION sends). DecodeError if the octets are no array
     of structures.
     """
+    found = _decode(octets, partial=partial)
+    return found if isinstance(found, list) else found.rows()
+
+
+def _decode(octets: bytes, *, partial: bool) -> list[Row] | StridedTable:
     reader = Reader(octets)
     if partial and not reader.remaining:
         return []
@@ -119,14 +278,19 @@ def decode_rows(octets: bytes, *, partial: bool = False) -> list[Row]:
         if partial:
             return []
         raise
-    start = reader.position
     # Bounded before anything is made of it: a row takes two octets at least.
     if not partial and count * 2 > reader.remaining:
         raise DecodeError(f"{count} rows declared, {reader.remaining} octets are left")
-    rows = _decode_alike(octets, start, count, partial=partial) if count else None
-    if rows is None:
-        return _decode_any(reader, count, partial=partial)
-    return rows
+    table = _decode_alike(reader, octets, count, partial=partial) if count else None
+    if table is None:
+        with uncollected():
+            return _decode_any(octets, reader.position, count, partial=partial)
+    if table.count == count:
+        return table
+    # A last row with null-data is shorter than the others and may be whole.
+    stop = table.start + table.count * table.shape.stride
+    more = _decode_any(octets, stop, count - table.count, partial=True)
+    return table.rows() + more if more else table
 
 
 def _decode_compact(octets: bytes, *, partial: bool) -> list[Row]:
@@ -139,25 +303,24 @@ def _decode_compact(octets: bytes, *, partial: bool) -> list[Row]:
     return [tuple([cell.value for cell in row.items()]) for row in rows]
 
 
-def _decode_any(reader: Reader, count: int, *, partial: bool) -> list[Row]:
-    rows: list[Row] = []
-    for _ in range(count):
-        if partial and not reader.remaining:
-            return rows
-        try:
-            row = decode_data(reader, MAX_DEPTH - 1)
-        except DecodeError:
-            if partial:
-                return rows
-            raise
-        rows.append(tuple([cell.value for cell in row.items()]))
-    if not partial:
-        reader.end()
-    return rows
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Keep the garbage collector out: it takes a third of the time and finds nothing.
+
+    Rows hold no cycles; there are only many of them at once, which is what it counts.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
-def _decode_alike(octets: bytes, start: int, count: int, *, partial: bool) -> list[Row] | None:
-    """Decode rows that all look like the first; None if they do not."""
+def _decode_alike(reader: Reader, octets: bytes, count: int, *, partial: bool) -> StridedTable | None:
+    """Return rows that all look like the first; None if they do not."""
+    start = reader.position
     first = Reader(octets, start)
     try:
         row = decode_data(first, MAX_DEPTH - 1)
@@ -165,56 +328,91 @@ def _decode_alike(octets: bytes, start: int, count: int, *, partial: bool) -> li
         return None
     stride = first.position - start
     left = len(octets) - start
-    declared = count
     if partial:
         count = min(count, left // stride)
     elif left != count * stride:
         return None
-    shape = _shape(row)
+    shape = _shape_of(row, stride)
     if shape is None:
         return None
-    unpack, constants = _plan(shape)
-    if unpack.size != stride:  # a length written longer than it need be
-        return None
     stop = start + count * stride
-    for offset, octet in constants:
-        if octets[start + offset : stop : stride] != bytes((octet,)) * count:
+    for offset, octet in shape.constants:
+        if octets[start + offset : stop : stride] != octet * count:
             return None
-    rows = list(unpack.iter_unpack(memoryview(octets)[start:stop]))
-    if count < declared:  # a last row with null-data is shorter than the others and may be whole
-        rows += _decode_any(Reader(octets, stop), declared - count, partial=True)
+    return StridedTable(octets, start, count, shape)
+
+
+def _decode_any(octets: bytes, position: int, count: int, *, partial: bool) -> list[Row]:
+    """Return rows of any shapes: each by a shape that was seen before, or the general way."""
+    rows: list[Row] = []
+    shapes: list[Shape] = []  # that which fitted last in front
+    tried = 0
+    while len(rows) < count:
+        for shape in shapes:
+            row = shape.row(octets, position)
+            if row is not None:
+                rows.append(row)
+                position += shape.stride
+                if shape is not shapes[0]:
+                    shapes.remove(shape)
+                    shapes.insert(0, shape)
+                break
+        else:
+            if partial and position == len(octets):
+                return rows
+            begin = position
+            try:
+                # All at once where no shape was found, since then none will be.
+                several = 1 if partial or shapes or tried < _MOST_TRIED else count - len(rows)
+                found, position = decode_structures(octets, begin, several, MAX_DEPTH - 1)
+            except DecodeError:
+                if partial and not _is_whole(octets, begin):
+                    return rows
+                raise
+            rows += found
+            if tried < _MOST_TRIED:
+                tried += 1
+                learnt = _shape_of(decode_data(Reader(octets, begin), MAX_DEPTH - 1), position - begin)
+                if learnt is not None:
+                    shapes.insert(0, learnt)
+                    del shapes[_MOST_SHAPES:]
+    if not partial:
+        Reader(octets, position).end()
     return rows
 
 
-def _shape(row: Data) -> tuple[tuple[Tag, int], ...] | None:
+def _is_whole(octets: bytes, position: int) -> bool:
+    """Whether there is a value that did not break off, which is no row then."""
+    try:
+        decode_data(Reader(octets, position), MAX_DEPTH - 1)
+    except DecodeError:
+        return False
+    return True
+
+
+def _cells(row: Data) -> tuple[tuple[Tag, int], ...] | None:
     """Return tag and octets of each cell, or None if a cell's length could vary unseen."""
     if row.tag is not Tag.STRUCTURE or not 0 < len(row.items()) <= MAX_COLUMNS:
         return None
-    shape: list[tuple[Tag, int]] = []
+    cells: list[tuple[Tag, int]] = []
     for cell in row.items():
         if cell.tag is Tag.OCTET_STRING and isinstance(cell.value, bytes) and len(cell.value) < 0x80:
-            shape.append((cell.tag, len(cell.value)))
-        elif cell.tag in _FIXED:
-            shape.append((cell.tag, 0))
+            cells.append((cell.tag, len(cell.value)))
+        elif cell.tag in FIXED or cell.tag is Tag.NULL_DATA:
+            cells.append((cell.tag, 0))
         else:
             return None
-    return tuple(shape)
+    return tuple(cells)
 
 
-@lru_cache(maxsize=64)
-def _plan(shape: tuple[tuple[Tag, int], ...]) -> tuple[struct.Struct, tuple[tuple[int, int], ...]]:
-    """Return what unpacks one row, and the (offset, octet) pairs that must stand in every row."""
-    count = encode_length(len(shape))
-    constants = [(0, int(Tag.STRUCTURE)), *((1 + at, octet) for at, octet in enumerate(count))]
-    form = [f">{1 + len(count)}x"]
-    offset = 1 + len(count)
-    for tag, length in shape:
-        constants.append((offset, int(tag)))
-        if tag is Tag.OCTET_STRING:
-            constants.append((offset + 1, length))
-            form.append(f"2x{length}s")
-            offset += 2 + length
-        else:
-            form.append("x" + _FIXED[tag])
-            offset += 1 + struct.calcsize(">" + _FIXED[tag])
-    return struct.Struct("".join(form)), tuple(constants)
+# Remembered, since most buffers have one of a few shapes; few, since a peer may choose them.
+_shape: Final = lru_cache(maxsize=64)(Shape)
+
+
+def _shape_of(row: Data, size: int) -> Shape | None:
+    """Return the shape of a row of that many octets; None if rows like it can differ in length."""
+    cells = _cells(row)
+    if cells is None:
+        return None
+    shape = _shape(cells)
+    return shape if shape.stride == size else None  # a length was written longer than it need be

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from iondlms.errors import DecodeError, LocalError
 
@@ -32,11 +33,7 @@ class ObisCode:
 
         LocalError if the text is none of these.
         """
-        match = _REDUCED.fullmatch(text.strip()) or _DOTTED.fullmatch(text.strip())
-        groups = [] if match is None else [int(group or 255) for group in match.groups()]
-        if not groups or max(groups) > 255:
-            raise LocalError(f"{text!r} is not an OBIS code; write it as 1-1:1.29.0*255")
-        return cls(bytes(groups))
+        return _parsed(text)
 
     def __str__(self) -> str:
         a, b, c, d, e, f = self.octets
@@ -44,3 +41,12 @@ class ObisCode:
 
     def __repr__(self) -> str:
         return f"ObisCode({str(self)!r})"
+
+
+@lru_cache(maxsize=1024)  # a meter's objects carry a few dozen, and thousands of meters the same
+def _parsed(text: str) -> ObisCode:
+    match = _REDUCED.fullmatch(text.strip()) or _DOTTED.fullmatch(text.strip())
+    groups = [] if match is None else [int(group or 255) for group in match.groups()]
+    if not groups or max(groups) > 255:
+        raise LocalError(f"{text!r} is not an OBIS code; write it as 1-1:1.29.0*255")
+    return ObisCode(bytes(groups))

@@ -39,6 +39,15 @@ class Reader:
         """Octets that are left."""
         return self._end - self._position
 
+    @property
+    def window(self) -> tuple[bytes, int, int]:
+        """The data, the offset of the next octet, and of the octet after the last."""
+        return self._data, self._position, self._end
+
+    def skip(self, count: int) -> None:
+        """Step over `count` octets."""
+        self._advance(count)
+
     def _advance(self, count: int) -> int:
         start = self._position
         stop = start + count

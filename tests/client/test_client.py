@@ -25,7 +25,7 @@ from iondlms.codec.datetimes import DateTime
 from iondlms.codec.obis import ObisCode
 from iondlms.errors import LocalError, ObjectClassInconsistent, ObjectUndefined, ReadWriteDenied
 from iondlms.meter.meter import Meter
-from iondlms.ports.memory import Fault, FaultKind, Faults
+from iondlms.ports.memory import AsyncNullModem, Fault, FaultKind, Faults
 from iondlms.xdlms import Conformance
 
 URLS = ["hdlc://meter", "wrapper://meter", "tcp://meter"]
@@ -469,6 +469,40 @@ def test_cancelled_reading_leaves_a_client_that_works(url: str) -> None:
             with pytest.raises(asyncio.CancelledError):
                 await task
             assert len(await client.profile("load")) == 60
+
+    asyncio.run(session())
+
+
+def test_a_call_cancelled_before_its_answer_costs_the_wrapper_its_connection(url: str) -> None:
+    # Its late answer could be taken for one to the next question; HDLC begins a new link instead.
+    stuck = False
+    asked = asyncio.Event()
+
+    class Slow(AsyncNullModem):
+        async def receive(self, deadline: float | None) -> bytes:
+            if stuck:
+                asked.set()
+                await asyncio.Event().wait()
+            return await super().receive(deadline)
+
+    async def session() -> None:
+        nonlocal stuck
+        lines = Lines(make_meter())
+
+        async def connect() -> AsyncNullModem:
+            return Slow(lines.connect())
+
+        async with Client(url, connector=connect) as client:
+            assert (await client.clock()).instant is not None
+            stuck = True
+            task = asyncio.create_task(client.clock())
+            await asyncio.wait_for(asked.wait(), 10)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            stuck = False
+            assert (await client.get("name")).octets().startswith(b"SCH8650")
+            assert len(lines.lines) == (2 if client.session.framing == "wrapper" else 1)
 
     asyncio.run(session())
 

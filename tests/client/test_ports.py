@@ -10,7 +10,7 @@ import sys
 import termios
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Final
 
 import pytest
@@ -314,7 +314,17 @@ async def test_the_command_hangs_up_on_every_signal(
     def make(now: float) -> Endpoint:
         return ModemEndpoint(endpoint(make_meter(2000)), ModemSetup(), now, lambda now: 1)
 
-    with Pty() as mine, Pty() as its, real_time(network, {caller: mine, called: its}):
+    with ExitStack() as stack:
+        mine, its = stack.enter_context(Pty()), stack.enter_context(Pty())
+        heard: list[bytes] = []
+        write = mine.write
+
+        def overhear(octets: bytes) -> None:
+            heard.append(octets)
+            write(octets)
+
+        monkeypatch.setattr(mine, "write", overhear)
+        stack.enter_context(real_time(network, {caller: mine, called: its}))
         # 300 baud in the meter's transmit delay: the reading takes long enough to be interrupted.
         async with served(LineSettings(its.path, transmit_delay_s=0.05 if number else 0.0), make):
             url = f"modem:{mine.path}?dial=2"
@@ -322,10 +332,9 @@ async def test_the_command_hangs_up_on_every_signal(
             command = [sys.executable, "-m", "iondlms", *what, "-o", "json", "-q"]
             with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
                 if number is not None:
-                    while caller.peer is None:
+                    while len(b"".join(heard)) < 4000:  # the columns and their scalers, and then some rows
                         await asyncio.sleep(0.05)
                         assert process.poll() is None
-                    await asyncio.sleep(1.0)
                     process.send_signal(number)
                 stdout, stderr = await asyncio.to_thread(process.communicate, timeout=40)
             if number is None:
@@ -333,5 +342,8 @@ async def test_the_command_hangs_up_on_every_signal(
             else:
                 status = 130 if number is signal.SIGINT else 128 + number
                 assert process.returncode == status, stderr
+                count = len(json.loads(stdout))
+                assert 10 < count < 2000
+                assert stderr == f"note: interrupted; the {count} rows that came are shown\n".encode()
             assert caller.commands[-1] == "ATH"
             assert caller.peer is None

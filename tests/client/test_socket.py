@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.client.joined import START, make_meter
 
-from iondlms.client import Client, NoAnswer, blocking, connect
+from iondlms.client import Client, ClosedAtOnce, NoAnswer, blocking, connect
 from iondlms.errors import PortError
 from iondlms.ports.tcp import TcpPort
 
@@ -73,12 +73,32 @@ async def test_both_drivers(scheme: str) -> None:
     await port.stop()
 
 
-async def test_a_second_client_is_refused_while_the_first_is_there() -> None:
+@pytest.mark.parametrize("scheme", ["tcp", "hdlc", "wrapper"])
+async def test_a_second_client_is_told_why_it_is_refused(scheme: str) -> None:
     port = await served()
     host, number = port.address
-    async with connect(f"hdlc://{host}:{number}"):
-        with pytest.raises(PortError):
-            await Client(f"hdlc://{host}:{number}?timeout=200ms").open()
+    why = (
+        f"^{host}:{number} closed the connection at once: an ION takes one DLMS connection at a time,"
+        " and none while DLMS over Ethernet is off$"
+    )
+    async with connect(f"hdlc://{host}:{number}") as first:
+        with pytest.raises(ClosedAtOnce, match=why):
+            await Client(f"{scheme}://{host}:{number}?timeout=5s").open()
+        with pytest.raises(ClosedAtOnce, match=why):
+            await asyncio.to_thread(blocking.Client(f"{scheme}://{host}:{number}?timeout=5s").open)
+        assert (await first.clock()).instant is not None
+    await port.stop()
+
+
+async def test_a_meter_of_the_wrapper_alone_may_close_what_is_no_wpdu() -> None:
+    meter = make_meter()
+    section = meter.config.port[0].model_copy(update={"framing": "wrapper"})
+    port = TcpPort("ETHERNET", "127.0.0.1", 0, lambda now: meter.endpoint(section, 0.0))
+    await port.bind()
+    await port.start()
+    host, number = port.address
+    async with connect(f"tcp://{host}:{number}?timeout=5s") as client:
+        assert client.session.framing == "wrapper"
     await port.stop()
 
 

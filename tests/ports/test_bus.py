@@ -120,6 +120,11 @@ def test_meters_are_made_when_they_are_spoken_to() -> None:
     bus.receive_data(snrm(7), 0.0)
     bus.receive_data(snrm(7) + snrm(8), 1.0)
     assert made == [7, 8]
+    bus.receive_data(frame(8, 0x53), 2.0)  # DISC: it remembers nothing any more, and is let go
+    bus.receive_data(snrm(7), 3.0)
+    assert made == [7, 8]
+    bus.receive_data(snrm(8), 4.0)
+    assert made == [7, 8, 8]
 
 
 @pytest.mark.parametrize(
@@ -191,6 +196,7 @@ class Answers:
     """A station that answers whatever it hears."""
 
     idle = False
+    linked = True
     counters: ClassVar[Mapping[str, int]] = {}
 
     def receive_frame(self, frame: Frame, now: float) -> bytes:

@@ -173,7 +173,7 @@ def test_memory_is_one_block() -> None:
     while not cutter.last:
         cutter.next_block()
         largest = max(largest, len(cutter._buffer))
-    assert largest <= 200
+    assert largest <= 115 + 100  # less than a block, and a chunk
 
 
 @pytest.mark.parametrize(("length", "fits"), [(0, True), (59, True), (60, True), (61, False), (500, False)])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from iondlms.client import blocking
 from iondlms.client.client import Client, connect
+from iondlms.client.columns import ProfileColumns
 from iondlms.client.errors import (
     AssociationRefused,
+    ClosedAtOnce,
     LinkError,
     NoAnswer,
     OutcomeUnknown,
@@ -13,7 +15,7 @@ from iondlms.client.errors import (
     TransferBroken,
 )
 from iondlms.client.names import NAMES, name_of, resolve
-from iondlms.client.objects import ClockReading, ClockSetting, MeterObject
+from iondlms.client.objects import ClockReading, ClockSetting, ClockStep, MeterObject
 from iondlms.client.profile import Column, Profile, ProfileRow, StatusWord
 from iondlms.client.session import Hooks
 from iondlms.client.url import Target
@@ -24,6 +26,8 @@ __all__ = [
     "Client",
     "ClockReading",
     "ClockSetting",
+    "ClockStep",
+    "ClosedAtOnce",
     "Column",
     "Hooks",
     "LinkError",
@@ -31,6 +35,7 @@ __all__ = [
     "NoAnswer",
     "OutcomeUnknown",
     "Profile",
+    "ProfileColumns",
     "ProfileRow",
     "ServiceRefused",
     "StatusWord",

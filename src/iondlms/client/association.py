@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from iondlms.acse import (
     AUTHENTICATION,
     Aare,
     Aarq,
+    AcseApdu,
     ApplicationContextName,
     AssociationResult,
     AuthenticationValue,
     MechanismName,
     ServiceUser,
+    decode_acse_apdu,
 )
 from iondlms.client.errors import AssociationRefused
 from iondlms.codec.reader import Reader
 from iondlms.xdlms import Conformance, InitiateRequest, InitiateResponse, decode_apdu
 
-__all__ = ["aarq", "granted", "proposed_by"]
+__all__ = ["aarq", "acse_apdu", "granted", "proposed_by"]
 
 # What the client handles, and so all that it proposes.
 _READING: Final = (
@@ -28,6 +31,7 @@ _READING: Final = (
     | Conformance.SELECTIVE_ACCESS
 )
 _PUBLIC_CLIENT: Final = 16
+_USUAL_APDU: Final = 128  # octets; a longer one is not worth keeping
 
 
 def proposed_by(client: int) -> Conformance:
@@ -47,6 +51,15 @@ def aarq(proposed: Conformance, max_pdu: int, password: bytes | None) -> Aarq:
         MechanismName.LOW,
         AuthenticationValue(password),
     )
+
+
+def acse_apdu(octets: bytes) -> AcseApdu:
+    """Return an AARE or RLRE; DecodeError if it cannot be read."""
+    return _known_apdu(octets) if len(octets) <= _USUAL_APDU else decode_acse_apdu(octets)
+
+
+# A meter grants the same each time, and all of a fleet do.
+_known_apdu: Final = lru_cache(maxsize=64)(decode_acse_apdu)
 
 
 def granted(aare: Aare, proposed: Conformance) -> InitiateResponse:

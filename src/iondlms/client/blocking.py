@@ -8,8 +8,9 @@ from datetime import datetime, timedelta, tzinfo
 from types import TracebackType
 from typing import Literal, TypeAlias, TypeVar
 
+from iondlms.client.columns import ProfileColumns
 from iondlms.client.line import open_line
-from iondlms.client.objects import ClockReading, ClockSetting, MeterObject
+from iondlms.client.objects import ClockReading, ClockSetting, ClockStep, MeterObject
 from iondlms.client.operations import Name, Operations, Scales
 from iondlms.client.profile import Profile
 from iondlms.client.reading import Progress, When
@@ -18,7 +19,7 @@ from iondlms.client.url import Target
 from iondlms.codec.axdr import Data
 from iondlms.errors import PortError
 from iondlms.ports import Transport
-from iondlms.ports.tcp import TcpTransport
+from iondlms.ports.tcp_line import TcpTransport
 
 __all__ = ["Client", "Connector", "connect", "open_port"]
 
@@ -55,6 +56,11 @@ class Client:
     def session(self) -> Session:
         """What was negotiated, and the framing that was found."""
         return self._operations.session
+
+    @property
+    def rescued(self) -> Profile | None:
+        """The rows that came of a profile whose reading was interrupted (Ctrl-C); None where none was."""
+        return self._operations.rescued
 
     def __enter__(self) -> Client:
         self.open()
@@ -100,9 +106,18 @@ class Client:
         """Return the meter's time."""
         return self._run(self._operations.clock())
 
-    def set_clock(self, when: datetime, *, dry_run: bool = False) -> ClockSetting:
-        """Set the clock to an aware time; `dry_run` tells what would be sent. Never sent twice."""
-        return self._run(self._operations.set_clock(when, dry_run))
+    def clock_step(self, when: datetime) -> ClockStep:
+        """Return what setting the clock to an aware time would do to it and to the load profile."""
+        return self._run(self._operations.clock_step(when))
+
+    def set_clock(
+        self, when: datetime, *, dry_run: bool = False, limit: timedelta | None = None
+    ) -> ClockSetting:
+        """Set the clock to an aware time; `dry_run` tells what would be sent. Never sent twice.
+
+        LocalError, and nothing is sent, for a step of more than `limit` either way; None is no limit.
+        """
+        return self._run(self._operations.set_clock(when, dry_run, limit))
 
     def profile(
         self,
@@ -125,6 +140,37 @@ class Client:
         called with the octets received and the rows in them. TransferBroken keeps the rows that came.
         """
         operation = self._operations.profile(
+            name,
+            start=start,
+            end=end,
+            entries=entries,
+            last=last,
+            columns=columns,
+            scalers=scalers,
+            zone=zone,
+            nulls=nulls,
+            piece=piece,
+            progress=progress,
+        )
+        return self._run(operation)
+
+    def profile_columns(
+        self,
+        name: Name,
+        start: When | None = None,
+        end: When | None = None,
+        entries: tuple[int, int] | None = None,
+        columns: Iterable[Name] = (),
+        *,
+        last: int | None = None,
+        scalers: Scales | None = None,
+        zone: tzinfo | None = None,
+        nulls: Literal["keep", "repeat"] = "keep",
+        piece: timedelta | None = None,
+        progress: Progress | None = None,
+    ) -> ProfileColumns:
+        """Return the same by column: arrays of integers, for whoever stores, sums up, or uses NumPy."""
+        operation = self._operations.profile_columns(
             name,
             start=start,
             end=end,

@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta, tzinfo
 from types import TracebackType
-from typing import Literal, TypeAlias, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeAlias, TypeVar, cast
 
+from iondlms.client.columns import ProfileColumns
 from iondlms.client.line import open_line_async
-from iondlms.client.objects import ClockReading, ClockSetting, MeterObject
+from iondlms.client.objects import ClockReading, ClockSetting, ClockStep, MeterObject
 from iondlms.client.operations import Name, Operations, Scales
 from iondlms.client.profile import Profile
 from iondlms.client.reading import Progress, When
@@ -19,13 +20,20 @@ from iondlms.client.url import Target
 from iondlms.codec.axdr import Data
 from iondlms.errors import PortError
 from iondlms.ports import AsyncTransport
-from iondlms.ports.tcp import AsyncTcpTransport
+from iondlms.ports.endpoint import Converses
+from iondlms.ports.tcp_line import AsyncTcpTransport
 
 __all__ = ["AsyncConnector", "Client", "connect"]
 
 _T = TypeVar("_T")
 
 AsyncConnector: TypeAlias = Callable[[], Awaitable[AsyncTransport]]
+
+
+class _Result(NamedTuple, Generic[_T]):
+    """What an operation gives at its end."""
+
+    value: _T
 
 
 class Client:
@@ -51,12 +59,18 @@ class Client:
         self._operations = Operations(Session(self.target, secret, self._hooks), zone)
         self._connector: AsyncConnector = self._open_port if connector is None else connector
         self._transport: AsyncTransport | None = None
+        self._conversing: Converses | None = None  # the same, if it can carry a conversation by itself
         self._lock = asyncio.Lock()
 
     @property
     def session(self) -> Session:
         """What was negotiated, and the framing that was found."""
         return self._operations.session
+
+    @property
+    def rescued(self) -> Profile | None:
+        """The rows that came of a profile whose reading was cancelled; None where none was."""
+        return self._operations.rescued
 
     async def __aenter__(self) -> Client:
         await self.open()
@@ -102,9 +116,18 @@ class Client:
         """Return the meter's time."""
         return await self._run(self._operations.clock())
 
-    async def set_clock(self, when: datetime, *, dry_run: bool = False) -> ClockSetting:
-        """Set the clock to an aware time; `dry_run` tells what would be sent. Never sent twice."""
-        return await self._run(self._operations.set_clock(when, dry_run))
+    async def clock_step(self, when: datetime) -> ClockStep:
+        """Return what setting the clock to an aware time would do to it and to the load profile."""
+        return await self._run(self._operations.clock_step(when))
+
+    async def set_clock(
+        self, when: datetime, *, dry_run: bool = False, limit: timedelta | None = None
+    ) -> ClockSetting:
+        """Set the clock to an aware time; `dry_run` tells what would be sent. Never sent twice.
+
+        LocalError, and nothing is sent, for a step of more than `limit` either way; None is no limit.
+        """
+        return await self._run(self._operations.set_clock(when, dry_run, limit))
 
     async def profile(
         self,
@@ -141,6 +164,37 @@ class Client:
         )
         return await self._run(operation)
 
+    async def profile_columns(
+        self,
+        name: Name,
+        start: When | None = None,
+        end: When | None = None,
+        entries: tuple[int, int] | None = None,
+        columns: Iterable[Name] = (),
+        *,
+        last: int | None = None,
+        scalers: Scales | None = None,
+        zone: tzinfo | None = None,
+        nulls: Literal["keep", "repeat"] = "keep",
+        piece: timedelta | None = None,
+        progress: Progress | None = None,
+    ) -> ProfileColumns:
+        """Return the same by column: arrays of integers, for whoever stores, sums up, or uses NumPy."""
+        operation = self._operations.profile_columns(
+            name,
+            start=start,
+            end=end,
+            entries=entries,
+            last=last,
+            columns=columns,
+            scalers=scalers,
+            zone=zone,
+            nulls=nulls,
+            piece=piece,
+            progress=progress,
+        )
+        return await self._run(operation)
+
     # --- the driver -----------------------------------------------------------------------------------
 
     async def _run(self, operation: Operation[_T]) -> _T:
@@ -148,7 +202,15 @@ class Client:
             try:
                 effect = next(operation)
                 while True:
+                    line = self._conversing
                     try:
+                        if line is not None and isinstance(effect, Exchange) and effect.deadline is not None:
+                            following = await self._converse(line, effect, operation)
+                            if isinstance(following, _Result):
+                                value: _T = following.value
+                                return value
+                            effect = following
+                            continue
                         arrived = await self._perform(effect)
                     except PortError as error:
                         effect = operation.throw(error)
@@ -160,10 +222,40 @@ class Client:
             finally:
                 operation.close()  # a cancelled operation leaves its session in good order
 
+    async def _converse(
+        self, line: Converses, first: Exchange, operation: Operation[_T]
+    ) -> Effect | _Result[_T]:
+        """Let the line carry exchange after exchange; return what the operation wants beyond, or gives."""
+        following: list[Effect | _Result[_T]] = []
+        watch = self._hooks.on_octets
+
+        def answer(octets: bytes, now: float) -> Exchange | None:
+            if octets and watch is not None:
+                watch("RX", octets, now)
+            try:
+                effect = operation.send(Arrived(octets, now))
+            except StopIteration as end:
+                following.append(_Result(end.value))
+                return None
+            if not isinstance(effect, Exchange) or effect.deadline is None:
+                following.append(effect)
+                return None
+            if effect.octets and watch is not None:
+                watch("TX", effect.octets, now)
+            return effect
+
+        if first.octets and watch is not None:
+            watch("TX", first.octets, line.now())
+        await line.converse(first.octets, first.deadline, answer)
+        return following[0]
+
     async def _perform(self, effect: Effect) -> Arrived:
         if isinstance(effect, Connect):
             await self._hang()
             self._transport = await self._connector()
+            # Not by isinstance: with a Protocol it takes as long as three exchanges.
+            able = hasattr(self._transport, "converse")
+            self._conversing = cast("Converses", self._transport) if able else None
             return Arrived(b"", self._transport.now())
         transport = self._transport
         if transport is None:
@@ -185,7 +277,7 @@ class Client:
         return Arrived(octets, now)
 
     async def _hang(self) -> None:
-        transport, self._transport = self._transport, None
+        transport, self._transport, self._conversing = self._transport, None, None
         if transport is not None:
             with suppress(PortError):
                 await transport.close()

@@ -21,9 +21,8 @@ from iondlms.acse import (
     ReleaseRequestReason,
     Rlre,
     Rlrq,
-    decode_acse_apdu,
 )
-from iondlms.client.association import aarq, granted, proposed_by
+from iondlms.client.association import aarq, acse_apdu, granted, proposed_by
 from iondlms.client.errors import AssociationRefused, LinkError, NoAnswer, ServiceRefused
 from iondlms.client.links import HdlcLink, Link, WrapperLink
 from iondlms.client.url import Target
@@ -44,7 +43,6 @@ from iondlms.xdlms import (
     ConfirmedServiceError,
     Conformance,
     ExceptionResponse,
-    GetRequestNext,
     GetRequestNormal,
     GetResponseNormal,
     GetResponseWithDatablock,
@@ -82,6 +80,13 @@ class _Waiting(Enum):
     LINK = auto()  # UA
     ANSWER = auto()  # AARE, RLRE or a response
     UNLINK = auto()  # UA or DM to our DISC
+
+
+# Of an enum's class each member is looked up by a function; these are looked at for each frame.
+_NOTHING: Final = _Waiting.NOTHING
+_ANSWER: Final = _Waiting.ANSWER
+_ASSOCIATED: Final = ClientState.ASSOCIATED
+_LSDU: Final = Event.LSDU
 
 
 class ClientEndpoint:
@@ -214,17 +219,18 @@ class ClientEndpoint:
         """Take octets and return what is to be sent now; never raises for what was received."""
         answer = b""
         for reaction in self._link.receive(data):
-            # What breaks the wrapper was not understood; what fails a link was a frame for us all the same.
-            framed = reaction.event is not Event.FAILED or isinstance(self._link, HdlcLink)
-            self.heard = self.heard or (reaction.event is not None and framed)
+            if not self.heard and reaction.event is not None:
+                # What breaks the wrapper was not understood; what fails a link was a frame for us all the
+                # same.
+                self.heard = reaction.event is not Event.FAILED or isinstance(self._link, HdlcLink)
             answer += self._react(reaction, now)
-        if self.busy and not answer and self._poll_at is None:
+        if not answer and self._waiting is not _NOTHING and self._poll_at is None:
             self._deadline = min(now + self._target.timeout_s, self._limit)
         return answer
 
     def next_deadline(self) -> float | None:
         """Return when `handle_timeout` wants to be called; None while no call is under way."""
-        if not self.busy:
+        if self._waiting is _NOTHING:
             return None
         return self._deadline if self._poll_at is None else self._poll_at
 
@@ -264,13 +270,13 @@ class ClientEndpoint:
         octets, event = reaction.octets, reaction.event
         if octets:
             self._arm(now)
-        if event is None or not self.busy:
+        if event is None or self._waiting is _NOTHING:
             return octets
+        if event is _LSDU:
+            return octets + self._receive_apdu(reaction.lsdu, now)
         match event:
             case Event.CONNECTED:
                 return octets + (self._associate(now) if self._waiting is _Waiting.LINK else b"")
-            case Event.LSDU:
-                return octets + self._receive_apdu(reaction.lsdu, now)
             case Event.BUSY:
                 self._busy(now)
             case Event.DISCONNECTED if self._waiting is _Waiting.UNLINK:
@@ -322,12 +328,20 @@ class ClientEndpoint:
     def _receive_apdu(self, octets: bytes, now: float) -> bytes:
         if self._on_apdu is not None:
             self._on_apdu("RX", octets, now)
-        if self._waiting is not _Waiting.ANSWER:
+        if self._waiting is not _ANSWER:
             return b""
+        joiner = self._joiner
+        if joiner is not None and self._state is _ASSOCIATED:
+            # The block that is due, of a transfer that goes on: twelve thousand times in a year of rows.
+            raw = joiner.take(octets)
+            if raw is not None:
+                if self.progress is not None:
+                    self.progress(raw, joiner.received)
+                return self._send(joiner.next_request(CONFIRMED | self._invoke), now)
         if not octets:
             return self._out_of_turn()
         try:
-            apdu: Answer = decode_acse_apdu(octets) if octets[0] in _ACSE else _whole_apdu(octets)
+            apdu: Answer = acse_apdu(octets) if octets[0] in _ACSE else _whole_apdu(octets)
         except RemoteError as error:
             return self._unreadable(error, now)
         received, refusal = self._classify(apdu)
@@ -412,8 +426,7 @@ class ClientEndpoint:
         if self.progress is not None:
             self.progress(block.result if isinstance(block.result, bytes) else b"", joiner.received)
         if more:
-            request = GetRequestNext(CONFIRMED | self._invoke, joiner.block_number)
-            return self._send(request.encode(), now)
+            return self._send(joiner.next_request(CONFIRMED | self._invoke), now)
         return self._end(Outcome(joiner.octets))
 
 

@@ -11,6 +11,7 @@ from iondlms.xdlms import ConfirmedServiceError, ExceptionResponse, ServiceError
 
 __all__ = [
     "AssociationRefused",
+    "ClosedAtOnce",
     "LinkError",
     "NoAnswer",
     "OutcomeUnknown",
@@ -31,6 +32,10 @@ _REMEDIES: Final[dict[Diagnostic, str]] = {
 
 class NoAnswer(PortError):
     """The meter said nothing in the time it was given, or on the tries it was given."""
+
+
+class ClosedAtOnce(PortError):
+    """The connection was taken and ended before the meter said a word: somebody else is connected."""
 
 
 class LinkError(RemoteError):

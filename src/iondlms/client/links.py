@@ -6,7 +6,7 @@ set up or to lose, says "connected" at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 
 from iondlms.client.url import Target
@@ -36,7 +36,7 @@ class Link(Protocol):
     def send(self, apdu: bytes) -> bytes:
         """Return the octets that carry a request."""
 
-    def receive(self, data: bytes) -> Iterator[Reaction]:
+    def receive(self, data: bytes) -> Iterable[Reaction]:
         """Take octets; yield what they bring about, each before the next is looked at."""
 
     def timeout(self) -> Reaction:
@@ -78,10 +78,12 @@ class HdlcLink:
         """Return an I frame; segments only where the request fits no single one."""
         return self._primary.send(apdu)
 
-    def receive(self, data: bytes) -> Iterator[Reaction]:
+    def receive(self, data: bytes) -> Iterable[Reaction]:
         """Take octets; damaged frames are dropped here and asked for again at the time-out."""
-        for frame in self._deframer.feed(data):
-            yield self._primary.receive(frame)
+        frames = self._deframer.feed(data)
+        if len(frames) == 1:
+            return (self._primary.receive(frames[0]),)
+        return map(self._primary.receive, frames)  # one by one: what comes of one changes what the next is
 
     def timeout(self) -> Reaction:
         """Repeat, or poll with RR."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from iondlms.client.instants import TimeRules, instant_of
 from iondlms.client.names import name_of
@@ -13,10 +14,12 @@ from iondlms.codec.datetimes import ClockStatus, DateTime
 from iondlms.codec.obis import ObisCode
 from iondlms.errors import DecodeError
 
-__all__ = ["ClockReading", "ClockSetting", "MeterObject"]
+__all__ = ["ClockReading", "ClockSetting", "ClockStep", "MeterObject"]
 
 _READ = 1
 _WRITE = 2
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,44 @@ class ClockReading:
         other = [instant_of(self.local, TimeRules(inverted)) for inverted in (False, True)]
         apart = [instant for instant in other if instant is not None and instant != self.instant]
         return abs(self.instant - now) > tolerance and any(abs(item - now) <= tolerance for item in apart)
+
+
+@dataclass(frozen=True, slots=True)
+class ClockStep:
+    """What a SET of the clock would do: from the meter's time to another, and what that does to its rows.
+
+    `time_zone` is minutes from the meter's standard time to UTC, `period` that of the load profile; each None
+    where it could not be read. 0 is the period of a recorder that no Periodic Timer drives.
+    """
+
+    before: ClockReading
+    wanted: datetime
+    period: timedelta | None
+    time_zone: int | None
+
+    @property
+    def length(self) -> timedelta | None:
+        """How far the clock goes, negative for back; None where the meter's instant is not known."""
+        return None if self.before.instant is None else self.wanted - self.before.instant
+
+    @property
+    def touched(self) -> range | None:
+        """The ends of intervals, in seconds of UTC since 1970, that the step jumps over or brings again.
+
+        They stand at whole periods from midnight in standard time. A step forward onto or over one leaves it
+        without a row; a step back over one makes its row a second time. None where that cannot be told.
+        """
+        instant = self.before.instant
+        if instant is None or self.period is None or self.time_zone is None:
+            return None
+        period = round(self.period.total_seconds())
+        if not period:
+            return range(0)
+        low, high = sorted((instant, self.wanted))
+        shift = -self.time_zone * 60
+        first = ((low - _EPOCH) // _SECOND + shift) // period + 1
+        end = ((high - _EPOCH) // _SECOND + shift) // period + 1
+        return range(first * period - shift, end * period - shift, period)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypedDict, Unpack
 
+from iondlms.client.columns import ProfileColumns
 from iondlms.client.errors import ServiceRefused
 from iondlms.client.instants import TimeRules
 from iondlms.client.names import ASSOCIATION, CLOCK, resolve
-from iondlms.client.objects import ClockReading, ClockSetting, MeterObject
+from iondlms.client.objects import ClockReading, ClockSetting, ClockStep, MeterObject
 from iondlms.client.profile import Profile
-from iondlms.client.reading import ProfileRequest, Progress, Scale, When, read_data, read_profile
+from iondlms.client.reading import (
+    ProfileRequest,
+    Progress,
+    Scale,
+    When,
+    read_columns,
+    read_data,
+    read_profile,
+)
 from iondlms.client.session import Operation, Session
 from iondlms.codec import make
 from iondlms.codec.axdr import Data, decode
 from iondlms.codec.datetimes import DateTime
 from iondlms.codec.obis import ObisCode
 from iondlms.cosem.clock import date_time_of
-from iondlms.errors import AccessError, LocalError, ObjectUndefined, RemoteError
+from iondlms.errors import AccessError, DecodeError, LocalError, ObjectUndefined, RemoteError
 from iondlms.xdlms import AttributeDescriptor, Conformance
 
 __all__ = ["Name", "Operations", "Scales"]
@@ -33,6 +42,20 @@ _PROFILE_CLASS: Final = 7
 _ATTRIBUTES: Final = {1: 2, 3: 3, 7: 8, 8: 9, 15: 9, 17: 2}
 
 
+class Wanted(TypedDict):
+    """What a driver is asked of a profile; each as in `ProfileRequest`."""
+
+    start: When | None
+    end: When | None
+    entries: tuple[int, int] | None
+    last: int | None
+    columns: Iterable[Name]
+    scalers: Scales | None
+    zone: tzinfo | None
+    nulls: Literal["keep", "repeat"]
+    piece: timedelta | None
+
+
 class Operations:
     """The operations on one meter, and what is remembered between them: its objects, its scalers."""
 
@@ -41,6 +64,7 @@ class Operations:
         self.times = TimeRules(session.target.inverted, zone)
         self._objects: tuple[MeterObject, ...] | None = None
         self._scales: dict[ObisCode, Scale] = {}
+        self.rescued: Profile | None = None  # of a reading whose caller was interrupted or cancelled
 
     def get_raw(self, name: Name, attribute: int | None, class_id: int | None) -> Operation[bytes]:
         """Return the encoded value of an attribute."""
@@ -105,11 +129,35 @@ class Operations:
         except AccessError as error:
             raise RemoteError(f"the clock says {data}: that is no date-time") from error
 
-    def set_clock(self, when: datetime, dry_run: bool) -> Operation[ClockSetting]:
-        """Set the clock to an instant; with `dry_run` all but the SET is done."""
-        if when.utcoffset() is None:
-            raise LocalError(f"{when} has no zone, so it is no instant; give one such as +00:00")
+    def clock_step(self, when: datetime) -> Operation[ClockStep]:
+        """Return what setting the clock to an instant would do; nothing is set."""
+        _check_instant(when)
         before = yield from self.clock()
+        period = yield from self._integer(_PROFILE_CLASS, resolve("load").logical_name, 4)
+        zone = yield from self._integer(_CLOCK_CLASS, CLOCK, 3)
+        if zone is not None and self.times.inverted:
+            zone = -zone
+        return ClockStep(before, when, None if period is None else timedelta(seconds=period), zone)
+
+    def _integer(self, class_id: int, name: ObisCode, attribute: int) -> Operation[int | None]:
+        """Return an attribute, None where the meter refuses it or it is no number."""
+        try:
+            return (yield from read_data(self.session, class_id, name, attribute)).integer()
+        except (AccessError, ServiceRefused, DecodeError):
+            return None
+
+    def set_clock(
+        self, when: datetime, dry_run: bool, limit: timedelta | None = None
+    ) -> Operation[ClockSetting]:
+        """Set the clock to an instant; with `dry_run` all but the SET is done.
+
+        LocalError, and nothing is sent, for a step beyond the limit, or one that cannot be told.
+        """
+        _check_instant(when)
+        before = yield from self.clock()
+        if limit is not None and (before.instant is None or abs(when - before.instant) > limit):
+            step = "that cannot be told" if before.instant is None else f"of {when - before.instant}"
+            raise LocalError(f"the clock is not set: a step {step} is beyond the limit of {limit}")
         if Conformance.SET not in self.session.conformance and not dry_run:
             raise LocalError("this association may not set; use client=1&auth=low and the password")
         time = self._shown(when, before)
@@ -137,41 +185,49 @@ class Operations:
         return DateTime.of_local(time.local(), -deviation, None)
 
     def profile(
-        self,
-        name: Name,
-        *,
-        start: When | None,
-        end: When | None,
-        entries: tuple[int, int] | None,
-        last: int | None,
-        columns: Iterable[Name],
-        scalers: Scales | None,
-        zone: tzinfo | None,
-        nulls: Literal["keep", "repeat"],
-        piece: timedelta | None,
-        progress: Progress | None,
+        self, name: Name, *, progress: Progress | None, **wanted: Unpack[Wanted]
     ) -> Operation[Profile]:
         """Read a profile; see `ProfileRequest`."""
+        code, request = resolve(name).logical_name, self._request(**wanted)
+        self.rescued = None
+        return (yield from read_profile(self.session, code, request, self._scales, progress, self._rescue))
+
+    def profile_columns(
+        self, name: Name, *, progress: Progress | None, **wanted: Unpack[Wanted]
+    ) -> Operation[ProfileColumns]:
+        """Read a profile by column; see `ProfileRequest`."""
+        code, request = resolve(name).logical_name, self._request(**wanted)
+        self.rescued = None
+        return (yield from read_columns(self.session, code, request, self._scales, progress, self._rescue))
+
+    def _rescue(self, came: Profile) -> None:
+        self.rescued = came
+
+    def _request(self, **wanted: Unpack[Wanted]) -> ProfileRequest:
         scales: dict[ObisCode, Scale] = {}
-        for key, given in (scalers or {}).items():
+        for key, given in (wanted["scalers"] or {}).items():
             scaler, unit = given if isinstance(given, tuple) else (given, "")
             scales[resolve(key).logical_name] = (scaler, unit)
-        request = ProfileRequest(
-            start=start,
-            end=end,
-            entries=entries,
-            last=last,
-            columns=tuple([resolve(column) for column in columns]),
+        zone = wanted["zone"]
+        return ProfileRequest(
+            start=wanted["start"],
+            end=wanted["end"],
+            entries=wanted["entries"],
+            last=wanted["last"],
+            columns=tuple([resolve(column) for column in wanted["columns"]]),
             scales=scales,
             times=self.times if zone is None else TimeRules(self.times.inverted, zone),
-            nulls=nulls,
-            piece=piece,
+            nulls=wanted["nulls"],
+            piece=wanted["piece"],
         )
-        code = resolve(name).logical_name
-        return (yield from read_profile(self.session, code, request, self._scales, progress))
 
     def _class_of(self, code: ObisCode) -> Operation[int]:
         for item in (yield from self.objects()):
             if item.logical_name == code:
                 return item.class_id
         raise ObjectUndefined(f"the meter has no object {code}; its object list tells what it has")
+
+
+def _check_instant(when: datetime) -> None:
+    if when.utcoffset() is None:
+        raise LocalError(f"{when} has no zone, so it is no instant; give one such as +00:00")

@@ -25,9 +25,8 @@ from iondlms.client.profile import (
     Profile,
     Shape,
     column_of,
-    is_clock,
     is_numeric,
-    is_status,
+    places_of,
     typed_profile,
     unit_name,
 )
@@ -118,9 +117,7 @@ class Overheard:
             notes = ("which columns these are was not heard",)
         elif code is not None and code not in meter.captured:
             notes = ("which columns these are was not heard: those of the meters' default are named",)
-        columns = tuple(
-            [self._column(item, meter) for item in named if not (is_clock(item) or is_status(item))]
-        )
+        columns = tuple([self._column(named[at], meter) for at in places_of(named).values])
         if any(is_numeric(column.captured) and column.scaler is None for column in columns):
             notes += ("scalers were not heard: numbers without a unit are as sent",)
         period = 0 if code is None else meter.periods.get(code, 0)

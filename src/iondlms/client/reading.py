@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final, Literal, TypeAlias
 
+from iondlms.client.columns import ProfileColumns
 from iondlms.client.errors import TransferBroken
 from iondlms.client.instants import TimeRules
 from iondlms.client.names import NamedObject
 from iondlms.client.profile import (
     Profile,
     Shape,
+    checked_tables,
     column_of,
     is_clock,
     is_numeric,
-    is_status,
+    places_of,
     typed_rows,
     unit_name,
 )
-from iondlms.client.session import Operation, Session
+from iondlms.client.session import STOPPED, Operation, Session
 from iondlms.codec import make
 from iondlms.codec.axdr import Data, decode, decode_data
-from iondlms.codec.columns import Row, decode_rows
+from iondlms.codec.columns import Table, decode_table
 from iondlms.codec.datetimes import DateTime
 from iondlms.codec.obis import ObisCode
 from iondlms.codec.reader import Reader
 from iondlms.cosem import BY_ENTRY, BY_RANGE, CaptureObject, EntryDescriptor, RangeDescriptor
-from iondlms.errors import AccessError, DecodeError, LocalError, RemoteError, TypeUnmatched
+from iondlms.errors import AccessError, DecodeError, DlmsError, LocalError, RemoteError, TypeUnmatched
 from iondlms.xdlms import AttributeDescriptor, Conformance, GetRequestNormal, SelectiveAccess
 
-__all__ = ["ProfileRequest", "Progress", "Scale", "When", "read_data", "read_profile"]
+__all__ = [
+    "ProfileRequest",
+    "Progress",
+    "Rescue",
+    "Scale",
+    "When",
+    "read_columns",
+    "read_data",
+    "read_profile",
+]
 
 When: TypeAlias = datetime | DateTime
 Progress: TypeAlias = Callable[[int, int], None]  # octets received, rows in them (an estimate)
+Rescue: TypeAlias = Callable[[Profile], None]  # gets the rows that came before the caller was stopped
 Scale: TypeAlias = "tuple[int | None, str]"  # scaler, None where it could not be read, and unit
 
 _PROFILE_CLASS: Final = 7
@@ -95,11 +107,35 @@ def read_profile(
     request: ProfileRequest,
     scales: dict[ObisCode, Scale],
     progress: Progress | None = None,
+    rescue: Rescue | None = None,
 ) -> Operation[Profile]:
     """Read a profile; `scales` is what is known of the registers so far, and gains what is read.
 
-    TransferBroken with the rows so far, if it breaks.
+    TransferBroken with the rows so far, if it breaks; `rescue` gets them where the caller is stopped.
     """
+    return (yield from _read(session, name, request, scales, progress, rescue)).profile()
+
+
+def read_columns(
+    session: Session,
+    name: ObisCode,
+    request: ProfileRequest,
+    scales: dict[ObisCode, Scale],
+    progress: Progress | None = None,
+    rescue: Rescue | None = None,
+) -> Operation[ProfileColumns]:
+    """Read a profile by column; the rest as `read_profile`."""
+    return (yield from _read(session, name, request, scales, progress, rescue)).columns()
+
+
+def _read(
+    session: Session,
+    name: ObisCode,
+    request: ProfileRequest,
+    scales: dict[ObisCode, Scale],
+    progress: Progress | None,
+    rescue: Rescue | None,
+) -> Operation[_Found]:
     data = yield from read_data(session, _PROFILE_CLASS, name, 3)
     try:
         captured = tuple([CaptureObject.of(item) for item in data.items()])
@@ -112,40 +148,79 @@ def read_profile(
     yield from _learn_scales(session, of_rows, request.scales, scales, notes)
     known = {**scales, **request.scales}
     columns = []
-    for item in of_rows:
+    for item in [of_rows[at] for at in places_of(of_rows).values]:
         if is_numeric(item):
             scaler, unit = known.get(item.logical_name, (None, ""))
             columns.append(column_of(item, unit, scaler))
-        elif not is_status(item) and not is_clock(item):
+        else:
             columns.append(column_of(item))
     shape = Shape(of_rows, tuple(columns), period, request.times, request.nulls)
     attribute = AttributeDescriptor(_PROFILE_CLASS, name, 2)
     asked = _Asked(session, attribute, captured, chosen, request, notes)
     if request.last is not None:
         asked.in_use = (yield from read_data(session, _PROFILE_CLASS, name, 7)).integer()
-    rows: list[Row] = []
-    raw = b""
-
-    def made(partial: bytes | None = None) -> Profile:
-        plain = rows if partial is None else rows + asked.picked(decode_rows(partial, partial=True))
-        typed, more = typed_rows(asked.wanted(plain), shape)
-        octets = raw or partial or b""
-        profile = Profile(shape.columns, typed, period, (*notes, *more), octets, shape.has_status)
-        return asked.filtered(profile)
-
+    found = _Found(asked, shape, [], b"")
     for access in asked.accesses():
-        counter = None if progress is None else _Counter(progress, len(rows))
+        counter = None if progress is None else _Counter(progress, sum(map(len, found.tables)))
         try:
             octets = yield from session.get(attribute, access, counter)
         except TransferBroken as error:
-            try:
-                error.profile = made(error.octets)
-            except RemoteError:
-                error.profile = made()
+            error.profile = found.with_part_of(error.octets).profile()
             raise
-        rows += asked.picked(decode_rows(octets))
-        raw = raw or octets
-    return made()
+        except STOPPED:
+            with suppress(DlmsError):  # the caller stops, whatever came
+                if rescue is not None:
+                    rescue(found.with_part_of(session.broken_off).profile())
+            raise
+        found.add(octets)
+    return found
+
+
+@dataclass(slots=True)
+class _Found:
+    """The buffers that came of one reading."""
+
+    asked: _Asked
+    shape: Shape
+    tables: list[Table]
+    raw: bytes  # the first of them
+
+    def add(self, octets: bytes) -> None:
+        self.tables.append(self.asked.picked(decode_table(octets)))
+        self.raw = self.raw or octets
+
+    def with_part_of(self, octets: bytes) -> _Found:
+        """Return this and what is whole in the buffer that broke off; this alone if that is no buffer."""
+        try:
+            tables = [*self.tables, self.asked.picked(decode_table(octets, partial=True))]
+            checked_tables(tables, self.shape)
+        except RemoteError:
+            return self
+        return replace(self, tables=tables, raw=self.raw or octets)
+
+    def profile(self) -> Profile:
+        rows, notes = typed_rows(self.asked.wanted(self.tables), self.shape)
+        notes = (*self.asked.notes, *notes)
+        shape = self.shape
+        found = Profile(shape.columns, rows, shape.capture_period, notes, self.raw, shape.has_status)
+        bounds = self.asked.bounds()
+        if bounds is None:
+            return found
+        start, end = bounds
+        rows = [
+            row
+            for row in rows
+            if row.instant is not None
+            and (start is None or start <= row.instant)
+            and (end is None or row.instant <= end)
+        ]
+        return replace(found, rows=rows)
+
+    def columns(self) -> ProfileColumns:
+        tables = self.asked.wanted(self.tables)
+        found = ProfileColumns(tables, self.shape, tuple(self.asked.notes), self.raw)
+        bounds = self.asked.bounds()
+        return found if bounds is None else found.between(*bounds)
 
 
 class _Asked:
@@ -166,7 +241,7 @@ class _Asked:
         self._captured = captured
         self._chosen = chosen
         self._request = request
-        self._notes = notes
+        self.notes = notes
         self._selective = Conformance.SELECTIVE_ACCESS in session.conformance
         self._sent = len(captured)  # columns that the meter was asked for
 
@@ -177,7 +252,7 @@ class _Asked:
         if not ranged and request.entries is None and request.last is None and self._all:
             yield None
         elif not self._selective:
-            self._notes.append("no selective access here: the whole buffer was read, and selected from")
+            self.notes.append("no selective access here: the whole buffer was read, and selected from")
             yield None
         elif ranged:
             for start, end in self._ranges():
@@ -235,53 +310,41 @@ class _Asked:
         return SelectiveAccess(BY_ENTRY, descriptor.data())
 
     def _note(self, text: str) -> None:
-        if text not in self._notes:
-            self._notes.append(text)
+        if text not in self.notes:
+            self.notes.append(text)
 
-    def picked(self, rows: list[Row]) -> list[Row]:
-        """Return rows of the chosen columns, whatever the meter sent."""
-        if not rows or self._all:
-            return rows
-        width = len(rows[0])
+    def picked(self, table: Table) -> Table:
+        """Return the chosen columns, whatever the meter sent."""
+        if not len(table) or self._all:
+            return table
+        width = table.width
         if width == len(self._chosen) and self._sent == width:
-            return rows
+            return table
         if width != len(self._captured):
             raise RemoteError(f"rows of {width} cells came; {self._sent} columns were asked for")
         if self._sent != width:
             self._note("the meter sent all columns, not the ones it was asked for")
-        try:
-            if len(self._chosen) == 1:
-                return [(row[self._chosen[0]],) for row in rows]
-            return list(map(operator.itemgetter(*self._chosen), rows))
-        except IndexError as error:
-            raise RemoteError("the rows of the buffer differ in width") from error
+        return table.chosen(self._chosen)
 
-    def wanted(self, rows: list[Row]) -> list[Row]:
+    def wanted(self, tables: list[Table]) -> list[Table]:
         """Return the rows that entries or `last` mean, where more were sent."""
         request = self._request
         if request.last is not None:
-            return rows[-request.last :]
+            return [table.part(-request.last, None) for table in tables]  # there is one
         if request.entries is not None and not self._selective:
             first, last = request.entries
-            return rows[first - 1 : last or None]
-        return rows
+            return [table.part(first - 1, last or None) for table in tables]
+        return tables
 
-    def filtered(self, profile: Profile) -> Profile:
-        """Return the rows of the range, where the meter could not be asked for it."""
+    def bounds(self) -> tuple[datetime | None, datetime | None] | None:
+        """Return the range that is still to be selected, where the meter could not be asked for it."""
         request = self._request
         if self._selective or (request.start is None and request.end is None):
-            return profile
+            return None
         start, end = _instant(request.start, request.times), _instant(request.end, request.times)
         if (start is None) is not (request.start is None) or (end is None) is not (request.end is None):
             raise LocalError("this meter has no selective access: give start and end with a zone")
-        rows = [
-            row
-            for row in profile.rows
-            if row.instant is not None
-            and (start is None or start <= row.instant)
-            and (end is None or row.instant <= end)
-        ]
-        return replace(profile, rows=rows)
+        return start, end
 
 
 class _Counter:

@@ -16,6 +16,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 from iondlms.client.endpoint import ClientEndpoint, Direction
 from iondlms.client.errors import (
     AssociationRefused,
+    ClosedAtOnce,
     LinkError,
     NoAnswer,
     OutcomeUnknown,
@@ -27,10 +28,12 @@ from iondlms.codec.axdr import Data
 from iondlms.errors import AccessError, DlmsError, LocalError, PortError, RemoteError
 from iondlms.xdlms import AttributeDescriptor, Conformance, SelectiveAccess, StateError
 
-__all__ = ["Arrived", "Connect", "Effect", "Exchange", "Hang", "Hooks", "Operation", "Session"]
+__all__ = ["STOPPED", "Arrived", "Connect", "Effect", "Exchange", "Hang", "Hooks", "Operation", "Session"]
 
 _T = TypeVar("_T")
 
+# What goes through an operation whose caller was cancelled, or interrupted by Ctrl-C or another signal.
+STOPPED: Final = (GeneratorExit, KeyboardInterrupt, SystemExit)
 # A meter with a single connection may see the end of the last one after the start of the next, and refuse it.
 _CONNECTS: Final = 3
 # In `auto` each framing gets its SNRM or AARQ and one repetition; a meter of the other framing says nothing.
@@ -91,6 +94,7 @@ class Session:
         self._endpoint: ClientEndpoint | None = None
         self._connected = False
         self._now = 0.0
+        self.broken_off = b""  # what came of an answer whose reader was interrupted or cancelled
 
     @property
     def conformance(self) -> Conformance:
@@ -126,7 +130,7 @@ class Session:
         AccessError if the meter refuses it, ServiceRefused if it refuses the request; TransferBroken with
         what came, if an answer in blocks ends early. `progress` gets each block and the octets so far.
         """
-        kept = b""
+        kept = self.broken_off = b""
         for attempt in (1, 2):
             asked = False
             try:
@@ -143,6 +147,9 @@ class Session:
                     raise
                 text = f"the answer broke off after {len(kept)} octets: {error}"
                 raise TransferBroken(kept, text) from error
+            except STOPPED:
+                self.broken_off = max(kept, endpoint.partial, key=len) if asked else kept
+                raise
         raise LocalError("no attempt was made")
 
     def set(self, attribute: AttributeDescriptor, value: Data) -> Operation[None]:
@@ -219,6 +226,8 @@ class Session:
         try:
             endpoint = yield from self._connect_as("wrapper", _CONNECTS)
         except PortError as error:
+            if isinstance(silence, ClosedAtOnce) and isinstance(error, ClosedAtOnce):
+                raise  # it is the same twice, and no matter of framing
             raise NoAnswer(f"not as HDLC: {silence}; nor as wrapper: {error}") from error
         finally:
             if self._endpoint is not None and self._endpoint.heard:
@@ -254,6 +263,13 @@ class Session:
         except NoAnswer:
             self._connected = False  # dead without a word; the next operation has a new connection
             raise
+        except PortError as error:
+            if endpoint.heard or self.target.line is not None:
+                raise
+            raise ClosedAtOnce(
+                f"{self.target.place} closed the connection at once: an ION takes one DLMS connection at a"
+                " time, and none while DLMS over Ethernet is off"
+            ) from error
         except AssociationRefused:
             # Politely: others may want the meter's only connection.
             with suppress(PortError):
@@ -274,7 +290,7 @@ class Session:
             self._connected = False
             endpoint.abandon()
             raise
-        except GeneratorExit:  # the caller was cancelled in the middle of an answer
+        except STOPPED:  # in the middle of an answer
             endpoint.abandon()
             self._connected = self._connected and self.framing == "hdlc"
             raise

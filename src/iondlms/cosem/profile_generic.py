@@ -8,9 +8,9 @@ from typing import ClassVar, Final, Protocol
 
 from iondlms.codec import make
 from iondlms.codec.axdr import Data, Tag
-from iondlms.codec.columns import array_header
 from iondlms.codec.datetimes import DateTime
 from iondlms.codec.obis import ObisCode
+from iondlms.codec.plan import array_header
 from iondlms.cosem.interface import LOGICAL_NAME, AssociationView, Attribute, Interface, Selection
 from iondlms.cosem.selection import BY_ENTRY, BY_RANGE, CaptureObject, EntryDescriptor, RangeDescriptor
 from iondlms.errors import ScopeOfAccessViolated

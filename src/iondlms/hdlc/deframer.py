@@ -27,6 +27,7 @@ from iondlms.hdlc.frame import FLAG, KNOWN_HEADERS, Frame, read_header
 __all__ = ["Deframer"]
 
 _FLAG: Final = b"~"
+_NOTHING_HELD: Final = (b"", _FLAG)  # a frame may share its opening flag with the one before, and need not
 _LAST_FLAG: Final = re.compile(rb"~+")
 
 
@@ -53,6 +54,17 @@ class Deframer:
         """
         return bool(self._held)
 
+    @property
+    def counters(self) -> dict[str, int]:
+        """What was counted, by name; `errors` are the frames that were damaged."""
+        errors = self.fcs_errors + self.damaged_frames
+        return {"frames": self.frames, "errors": errors, "noise": self.noise, "timeouts": self.timeouts}
+
+    @property
+    def in_frame(self) -> bool:
+        """Whether more than an opening flag is held."""
+        return len(self._held) > 1
+
     def flush(self) -> None:
         """Throw the half frame away: the inter-frame time-out has passed (62056-46 6.4.4.3.3)."""
         if self._held.strip(_FLAG):
@@ -63,6 +75,15 @@ class Deframer:
     def feed(self, data: bytes | bytearray | memoryview) -> list[Frame]:
         """Return the frames that are complete with these octets, closing flag included, in their order."""
         data = bytes(data)
+        # Nearly always: one whole frame with a header that came before. Nothing is left to decide then.
+        if self._held in _NOTHING_HELD and not self._searched:
+            header = KNOWN_HEADERS.get(data[1 : 1 + self._size])
+            if header is not None and len(data) == header.length + 2 and data[0] == FLAG == data[-1]:
+                frame = header.frame(data, 0)
+                if frame is not None:
+                    self._held = _FLAG
+                    self.frames += 1
+                    return [frame]
         if len(self._held) > 1 or (self._held and not data.startswith(_FLAG)):
             data = self._held + data
         frames: list[Frame] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntFlag
+from functools import lru_cache
 from typing import Final
 
 from iondlms.codec.reader import Reader
@@ -56,32 +57,7 @@ class LinkParameters:
         `strict` (a station that is asked must refuse it), and passed over where not (a client reading a UA).
         A user data subfield goes on to the end of the field and is not looked at.
         """
-        values = dict(_DEFAULTS)
-        reader = Reader(information)
-        if reader.remaining and reader.u8() != _FORMAT_IDENTIFIER:
-            raise DecodeError(f"format identifier {information[0]:02X}, 81 expected")
-        while reader.remaining:
-            group = reader.u8()
-            if group == _USER_DATA:
-                break
-            if group != _PARAMETER_GROUP and strict:
-                raise DecodeError(f"group identifier {group:02X} is not known")
-            content = reader.sub(reader.u8())
-            while group == _PARAMETER_GROUP and content.remaining:
-                identifier = content.u8()
-                octets = content.u8()
-                value = content.unsigned(octets)
-                if identifier not in _DEFAULTS:
-                    if strict:
-                        raise DecodeError(f"parameter identifier {identifier:02X} is not known")
-                elif octets > _MAX_VALUE_OCTETS:
-                    raise DecodeError(f"parameter {identifier:02X} has {octets} octets")
-                elif octets:
-                    values[identifier] = value
-        try:
-            return cls(*values.values())
-        except LocalError as error:
-            raise DecodeError(str(error)) from error
+        return _decoded(information, strict)
 
     def encode(self) -> bytes:
         """Return the information field with all four; sizes up to 255 take one octet, windows always four."""
@@ -108,6 +84,37 @@ class LinkParameters:
             min(self.transmit_window, peer.receive_window),
             min(self.receive_window, peer.transmit_window),
         )
+
+
+# Both stations look at a field twice, and all of a fleet say the same.
+@lru_cache(maxsize=64)
+def _decoded(information: bytes, strict: bool) -> LinkParameters:
+    values = dict(_DEFAULTS)
+    reader = Reader(information)
+    if reader.remaining and reader.u8() != _FORMAT_IDENTIFIER:
+        raise DecodeError(f"format identifier {information[0]:02X}, 81 expected")
+    while reader.remaining:
+        group = reader.u8()
+        if group == _USER_DATA:
+            break
+        if group != _PARAMETER_GROUP and strict:
+            raise DecodeError(f"group identifier {group:02X} is not known")
+        content = reader.sub(reader.u8())
+        while group == _PARAMETER_GROUP and content.remaining:
+            identifier = content.u8()
+            octets = content.u8()
+            value = content.unsigned(octets)
+            if identifier not in _DEFAULTS:
+                if strict:
+                    raise DecodeError(f"parameter identifier {identifier:02X} is not known")
+            elif octets > _MAX_VALUE_OCTETS:
+                raise DecodeError(f"parameter {identifier:02X} has {octets} octets")
+            elif octets:
+                values[identifier] = value
+    try:
+        return LinkParameters(*values.values())
+    except LocalError as error:
+        raise DecodeError(str(error)) from error
 
 
 class RejectReason(IntFlag):

@@ -109,6 +109,11 @@ PRIMARY: Final[dict[tuple[State, Input], Step]] = {
     for state, (action, following) in zip(State, row, strict=True)
 }
 
+# Of an enum's class each member is looked up by a function; these are looked at for each frame.
+_NRM: Final = State.NRM
+_WAITING: Final = State.WAITING
+_RECEIVING: Final = State.RECEIVING
+_LSDU: Final = Event.LSDU
 _SILENCE: Final = Reaction()
 
 
@@ -183,11 +188,11 @@ class Primary:
         LocalError where a request is out already, or this one is longer than `max_request` and segments are
         switched off.
         """
-        if self.state is not State.NRM:
+        if self.state is not _NRM:
             raise LocalError(f"a request cannot be sent now: {self.state.value}")
         if not self._segment_requests and len(lsdu) > self.max_request:
             raise LocalError(f"a request of {len(lsdu)} octets; {self.max_request} fit one frame")
-        self.state = State.WAITING
+        self.state = _WAITING
         self.timeouts = 0
         self._polled = False
         self._transfer.give(COMMAND_LLC + lsdu)
@@ -202,9 +207,46 @@ class Primary:
 
     def receive(self, frame: Frame) -> Reaction:
         """Take a frame; one that is not from our server to us does nothing."""
+        if frame.source == self._destination and frame.destination == self._source:
+            reaction = self._expected(frame)
+            return self._step(self._classify(frame), frame) if reaction is None else reaction
         if frame.destination != self._source or not self._is_server(frame.source):
             return _SILENCE
         return self._step(self._classify(frame), frame)
+
+    def _expected(self, frame: Frame) -> Reaction | None:
+        """Take the one frame that is due in a conversation without trouble; None for any other.
+
+        That is the whole answer to our request, or a segment of it while more are to come. It is what the
+        rows I_LAST and I_MORE of the table come to, without the way there: of the frames of a long answer
+        all but the last are such.
+        """
+        transfer = self._transfer
+        information = frame.information
+        receiving = self.state is _RECEIVING
+        if (
+            not (receiving or self.state is _WAITING)
+            or frame.control != transfer.send_number << 5 | POLL | transfer.receive_number << 1
+            or transfer.received + len(information) > self._max_lsdu + len(RESPONSE_LLC)
+            or self._repeated_llc
+        ):
+            return None
+        segmented = frame.segmented
+        if receiving:
+            if not segmented or not transfer.received:
+                return None
+        elif transfer.received or not information.startswith(RESPONSE_LLC):
+            return None
+        self.timeouts = 0
+        transfer.acknowledge()
+        transfer.give(b"")
+        if segmented:
+            self.state = _RECEIVING
+            transfer.accept(information, True)
+            return Reaction(transfer.receive_ready())
+        self.state = _NRM
+        transfer.accept(information, False)
+        return Reaction(b"", _LSDU, self._client, information[len(RESPONSE_LLC) :])
 
     def timeout(self) -> Reaction:
         """Nothing came for too long: repeat, poll, or give up with a `FAILED` event."""

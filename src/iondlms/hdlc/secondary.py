@@ -6,6 +6,7 @@ and once. What a command without P leaves to say is said at the next P.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -111,18 +112,32 @@ _REASONS: Final = {
     Input.TOO_LONG: RejectReason.INFORMATION_TOO_LONG,
     Input.WRONG_NUMBER: RejectReason.WRONG_RECEIVE_NUMBER,
 }
+_LSDU: Final = Event.LSDU  # of an enum's class each member is looked up by a function
 _SILENCE: Final = Reaction()
 
 
 class _Link:
     """One client's link. In NDM there is nothing to remember, so none is kept."""
 
-    __slots__ = ("address", "client", "negotiated", "overflowed", "polled", "reject", "state", "transfer")
+    __slots__ = (
+        "address",
+        "client",
+        "negotiated",
+        "overflowed",
+        "polled",
+        "reject",
+        "state",
+        "transfer",
+        "whole_request",
+    )
 
-    def __init__(self, address: bytes, own_address: bytes, negotiated: LinkParameters) -> None:
+    def __init__(
+        self, address: bytes, own_address: bytes, negotiated: LinkParameters, max_information: int
+    ) -> None:
         self.address = address
         self.client = address[0] >> 1
         self.negotiated = negotiated
+        self.whole_request = min(negotiated.receive_information, max_information)  # octets, in one frame
         self.state = _NDM
         self.transfer = Transfer(address, own_address, negotiated.transmit_information)
         self.polled = False  # an LSDU was handed up, and its last frame gave us the right to talk
@@ -136,7 +151,7 @@ class Secondary:
     An `LSDU` or `TOO_LONG` event wants one call of `answer`, before the next frame is given.
     """
 
-    __slots__ = ("_address", "_destinations", "_links", "_max_lsdu", "_parameters")
+    __slots__ = ("_address", "_destinations", "_links", "_max_lsdu", "_parameters", "_talking", "repeats")
 
     def __init__(
         self, unit_id: int, upper: int = 1, parameters: LinkParameters | None = None, max_lsdu: int = 1024
@@ -156,9 +171,21 @@ class Secondary:
             raise LocalError("this station keeps one frame in flight: both windows are 1")
         self._max_lsdu = max_lsdu
         self._links: dict[int, _Link] | None = None  # None: a meter nobody talks to is small
+        self._talking: _Link | None = None  # the link that spoke last: nearly always the next frame is of it
+        self.repeats = 0  # I frames sent again
 
     def receive(self, frame: Frame) -> Reaction:
         """Take a frame; one that is not for us, or not from a single client, does nothing."""
+        link = self._talking
+        if (
+            link is not None
+            and frame.source == link.address
+            and frame.destination == self._address
+            and link.state is _NRM
+        ):
+            reaction = self._expected(link, frame)
+            if reaction is not None:
+                return reaction
         if frame.destination not in self._destinations:
             return _SILENCE
         client = client_sap(frame.source)
@@ -166,24 +193,56 @@ class Secondary:
             return _SILENCE
         link = None if self._links is None else self._links.get(client)
         if link is None:
-            link = _Link(frame.source, self._address, self._parameters)
+            link = self._new_link(frame.source, self._parameters)
         received = self._classify(frame, link)
         step = SECONDARY[link.state, received]
         link.state = step.state
         reaction = self._act(step.action, link, frame, received)
         if step.state is _NDM and self._links is not None:
             self._links.pop(client, None)
+        self._talking = None if self._links is None else self._links.get(client)
         return reaction if reaction.event is None else reaction._replace(client=client)
 
-    def answer(self, client: int, lsdu: bytes | None) -> bytes:
+    def _expected(self, link: _Link, frame: Frame) -> Reaction | None:
+        """Take the one frame that is due in a conversation without trouble; None for any other.
+
+        That is a whole request that acknowledges all we sent, or the RR that calls for our next segment. It
+        is what the rows (NRM, I) and (NRM, RR) of the table come to, without the way there: of the frames
+        of a long answer all but the first are such.
+        """
+        transfer = link.transfer
+        due = transfer.send_number << 5 | POLL
+        information = frame.information
+        if frame.control == due | Control.RR:
+            if information:
+                return None
+            transfer.acknowledge()
+            return Reaction(self._talk(transfer))
+        if (
+            frame.control != due | transfer.receive_number << 1
+            or frame.segmented
+            or len(information) > link.whole_request
+            or not information.startswith(COMMAND_LLC)
+            or transfer.received
+            or (transfer.idle and transfer.unsent)
+        ):
+            return None
+        transfer.acknowledge()
+        transfer.give(b"")
+        transfer.accept(information, False)
+        link.polled = True
+        return Reaction(b"", _LSDU, link.client, information[len(COMMAND_LLC) :])
+
+    def answer(self, client: int, lsdu: bytes | None, pieces: Iterator[bytes] | None = None) -> bytes:
         """Answer the client's request, with None by RR. Return what to send now.
 
         Empty if the request gave no right to talk: then the answer goes out at the client's next poll. An
-        LSDU longer than `max_answer` goes out in segments, each at the client's RR.
+        LSDU longer than `max_answer` goes out in segments, each at the client's RR; `pieces` are the rest of
+        one that nobody wants to hold whole.
         """
         link = self._link(client)
         if lsdu is not None:
-            link.transfer.give(RESPONSE_LLC + lsdu)
+            link.transfer.give(RESPONSE_LLC + lsdu, pieces)
         if not link.polled:
             return b""
         link.polled = False
@@ -192,7 +251,7 @@ class Secondary:
     def abort(self) -> tuple[int, ...]:
         """Drop all links silently, on inactivity or a closed port; return their clients."""
         links = list((self._links or {}).values())
-        self._links = None
+        self._links = self._talking = None
         return tuple(
             link.client for link in links if SECONDARY[link.state, Input.INACTIVITY].action == "abort"
         )
@@ -209,6 +268,9 @@ class Secondary:
     def max_request(self, client: int) -> int:
         """Octets of the largest APDU that fits one I frame from this client."""
         return self._link(client).negotiated.receive_information - len(COMMAND_LLC)
+
+    def _new_link(self, address: bytes, negotiated: LinkParameters) -> _Link:
+        return _Link(address, self._address, negotiated, self._max_lsdu + len(COMMAND_LLC))
 
     def _link(self, client: int) -> _Link:
         link = None if self._links is None else self._links.get(client)
@@ -288,7 +350,7 @@ class Secondary:
     def _connect(self, frame: Frame) -> Reaction:
         # A new link and not the old one reset: nothing of the old one can be forgotten to be cleared.
         negotiated = self._parameters.negotiate(LinkParameters.decode(frame.information))
-        link = _Link(frame.source, self._address, negotiated)
+        link = self._new_link(frame.source, negotiated)
         link.state = _NRM
         if self._links is None:
             self._links = {}
@@ -320,10 +382,10 @@ class Secondary:
         if transfer.check(Control.receive_number(frame.control)) is Acknowledgement.ALL:
             transfer.acknowledge()
 
-    @staticmethod
-    def _talk(transfer: Transfer) -> bytes:
+    def _talk(self, transfer: Transfer) -> bytes:
         """Return the one frame that a P bit calls for: what was not acknowledged, what is next, or RR."""
         if not transfer.idle:
+            self.repeats += 1
             return transfer.repeat()
         return transfer.next_frame() or transfer.receive_ready()
 

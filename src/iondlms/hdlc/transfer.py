@@ -6,6 +6,7 @@ or one below while a frame is unacknowledged.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -59,6 +60,7 @@ class Transfer:
         "_more",
         "_offset",
         "_parts",
+        "_pieces",
         "_source",
         "_unacknowledged",
         "receive_number",
@@ -74,15 +76,19 @@ class Transfer:
         self.receive_number = 0  # V(R)
         self._left = b""  # the LSDU going out and its LLC
         self._offset = 0  # of it: what was sent. Cutting the rest off each time would copy it each time
+        self._pieces: Iterator[bytes] | None = None  # what follows it; there is always a rest to send then
         self._unacknowledged = b""  # information of the I frame that is
         self._more = False  # its S bit
-        self._parts = b""  # segments received so far
+        self._parts = bytearray()  # segments received so far; one of bytes would be copied for each
 
     # What we send
 
-    def give(self, information: bytes) -> None:
-        """Take an LSDU with its LLC, to be sent by `next_frame`; what was left of another is dropped."""
-        self._left, self._offset = information, 0
+    def give(self, information: bytes, pieces: Iterator[bytes] | None = None) -> None:
+        """Take an LSDU with its LLC, to be sent by `next_frame`; what was left of another is dropped.
+
+        `pieces` follow the information, and are taken one by one as the frames go out.
+        """
+        self._left, self._offset, self._pieces = information, 0, pieces
 
     @property
     def idle(self) -> bool:
@@ -108,15 +114,32 @@ class Transfer:
 
     def next_frame(self) -> bytes:
         """Return the next I frame, empty if there is none. The one before must be acknowledged."""
-        if not self.unsent:
+        if self._pieces is not None:
+            self._refill(self._pieces)
+        left, start = self._left, self._offset
+        stop = start + self.send_size
+        if stop < len(left):
+            information, self._offset, more = left[start:stop], stop, True
+        elif start < len(left):
+            information, self._left, self._offset, more = left[start:], b"", 0, False
+        else:
             return b""
-        self._unacknowledged = self._left[self._offset : self._offset + self.send_size]
-        self._offset += self.send_size
-        self._more = self.unsent
-        if not self._more:
-            self._left, self._offset = b"", 0
-        self.send_number = self.send_number + 1 & 7
-        return self.repeat()
+        self._unacknowledged, self._more = information, more
+        number = self.send_number
+        self.send_number = number + 1 & 7
+        control = self.receive_number << 5 | POLL | number << 1
+        return build(self._destination, self._source, control, information, more)
+
+    def _refill(self, pieces: Iterator[bytes]) -> None:
+        """Have more than a frame at hand, or all there is: S of a frame tells whether another follows."""
+        left = self._left[self._offset :]
+        while len(left) <= self.send_size:
+            piece = next(pieces, None)
+            if piece is None:
+                self._pieces = None
+                break
+            left += piece
+        self._left, self._offset = left, 0
 
     def repeat(self) -> bytes:
         """Return the unacknowledged I frame again, with the present N(R)."""
@@ -136,7 +159,7 @@ class Transfer:
 
     def discard(self) -> None:
         """Forget the segments received so far."""
-        self._parts = b""
+        self._parts.clear()
 
     def accept(self, information: bytes, more: bool) -> bytes | None:
         """Count an I frame in sequence; return the LSDU with its LLC, None while segments are to come."""
@@ -144,6 +167,9 @@ class Transfer:
         if more:
             self._parts += information
             return None
-        whole = self._parts + information if self._parts else information
-        self._parts = b""
+        if not self._parts:
+            return information
+        self._parts += information
+        whole = bytes(self._parts)
+        self._parts.clear()
         return whole

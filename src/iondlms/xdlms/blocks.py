@@ -6,9 +6,12 @@ A block is `C4 02`, invoke, last-block, number (4), `00`, length, raw octets. Th
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Final
 
+from iondlms.codec.reader import encode_length
 from iondlms.errors import (
     AccessError,
     DataAccessResult,
@@ -22,6 +25,13 @@ from iondlms.xdlms.get import GetRequestNext, GetResponseWithDatablock
 __all__ = ["BlockCutter", "BlockJoiner", "datablock_overhead", "raw_room"]
 
 _UNLIMITED: Final = 0xFFFF
+# get-request-next and the head of a datablock with data, as `get.py` has them; of a year of load profile
+# there are twelve thousand each, nearly all alike but for the number, and these are not taken to pieces.
+_NEXT: Final = struct.Struct(">HBI")
+_GET_REQUEST_NEXT: Final = 0xC002
+_BLOCK: Final = struct.Struct(">HBBIB")
+_GET_RESPONSE_WITH_DATABLOCK: Final = 0xC402
+_BLOCK_HEAD: Final = _BLOCK.size  # octets before the length
 
 # Some forty years of six-column load profile; a meter that sends more is not a meter.
 LARGEST_ANSWER: Final = 64 * 1024 * 1024
@@ -57,16 +67,29 @@ class BlockCutter:
     block that carries its result.
     """
 
-    __slots__ = ("_buffer", "_chunks", "_room", "block_number", "invoke", "last", "previous")
+    __slots__ = (
+        "_buffer",
+        "_chunks",
+        "_offset",
+        "_room",
+        "block_number",
+        "due",
+        "invoke",
+        "last",
+        "previous",
+    )
 
     def __init__(self, chunks: Iterable[bytes | memoryview], invoke: int, pdu_size: int) -> None:
         self._chunks: Iterator[bytes | memoryview] | None = iter(chunks)
-        self._buffer = bytearray()
+        self._buffer = b""
+        self._offset = 0  # of it: what was sent
         self._room = raw_room(pdu_size)
         self.invoke = invoke
         self.block_number = 0  # of the block sent last; 0 before the first
         self.last = False  # whether the block sent last ended the transfer
         self.previous = b""  # the APDU sent last, to be sent again
+        # The request for the next block as it should come; None before the first and after the last.
+        self.due: bytes | None = None
 
     def whole(self, room: int) -> bytes | None:
         """Return all octets if there are no more than `room`, else None and lose nothing.
@@ -75,24 +98,46 @@ class BlockCutter:
         of the chunks passes through, so that it can be answered in that form too.
         """
         self._fill(room + 1)
-        return bytes(self._buffer) if len(self._buffer) <= room else None
+        return self._buffer if len(self._buffer) <= room else None
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield all octets as they come, for an answer of any length that goes out in one piece.
+
+        To be asked instead of `next_block`. An `AccessError` of the first chunk passes through at once.
+        """
+        self._fill(1)
+
+        def follow() -> Iterator[bytes]:
+            yield self._buffer
+            with suppress(AccessError):  # no word of this form can say it now: the answer ends short
+                yield from map(bytes, self._chunks or ())
+
+        return follow()
 
     def next_block(self) -> bytes:
         """Return the APDU of the next block; NoLongGetInProgress after the last."""
         if self.last:
             raise NoLongGetInProgress("the last block has been sent")
-        result: bytes | DataAccessResult
-        try:
-            self._fill(self._room + 1)
-        except AccessError as error:
-            result = error.result
-            self.last = True
+        number = self.block_number = self.block_number + 1
+        stop = self._offset + self._room
+        if stop >= len(self._buffer):
+            try:
+                self._fill(self._room + 1)
+            except AccessError as error:
+                self.last, self.due = True, None
+                refusal = GetResponseWithDatablock(self.invoke, True, number, error.result)
+                self.previous = refusal.encode()
+                return self.previous
+            stop = self._room
+        self.last = stop >= len(self._buffer)
+        raw = self._buffer[self._offset : stop]
+        self._offset = stop
+        if self.last:
+            self.due, self._buffer = None, b""
         else:
-            self.last = len(self._buffer) <= self._room
-            result = bytes(self._buffer[: self._room])
-            del self._buffer[: self._room]
-        self.block_number += 1
-        self.previous = GetResponseWithDatablock(self.invoke, self.last, self.block_number, result).encode()
+            self.due = _NEXT.pack(_GET_REQUEST_NEXT, self.invoke, number)
+        head = _BLOCK.pack(_GET_RESPONSE_WITH_DATABLOCK, self.invoke, self.last, number, 0)
+        self.previous = b"%b%b%b" % (head, encode_length(len(raw)), raw)
         return self.previous
 
     def answer(self, request: GetRequestNext) -> bytes:
@@ -108,20 +153,27 @@ class BlockCutter:
         raise DataBlockNumberInvalid(f"block {request.block_number} named, {self.block_number} was sent")
 
     def _fill(self, count: int) -> None:
-        """Have at least `count` octets in the buffer, or all there are."""
-        buffer = self._buffer
-        while self._chunks is not None and len(buffer) < count:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                self._chunks = None
-            else:
-                buffer += chunk
+        """Have at least `count` octets in the buffer, or all there are, from its start."""
+        self._buffer, self._offset = self._buffer[self._offset :], 0
+        parts: list[bytes | memoryview] = [self._buffer]
+        missing = count - len(self._buffer)
+        try:
+            while self._chunks is not None and missing > 0:
+                chunk = next(self._chunks, None)
+                if chunk is None:
+                    self._chunks = None
+                else:
+                    parts.append(chunk)
+                    missing -= len(chunk)
+        finally:
+            if len(parts) > 1:
+                self._buffer = b"".join(parts)
 
 
 class BlockJoiner:
     """The client's side: takes blocks in order, says which to ask for, keeps what came."""
 
-    __slots__ = ("_blocks", "_limit", "_stalled", "block_number", "complete", "error", "received")
+    __slots__ = ("_blocks", "_head", "_limit", "_stalled", "block_number", "complete", "error", "received")
 
     def __init__(self, limit: int = LARGEST_ANSWER) -> None:
         self._blocks: list[bytes] = []
@@ -131,6 +183,7 @@ class BlockJoiner:
         self.received = 0  # raw octets
         self.complete = False  # the last block came, and with data
         self.error: DataAccessResult | None = None  # the meter broke off; what came before is kept
+        self._head = b""  # of the block that is due, without its length; empty while none is
 
     @property
     def octets(self) -> bytes:
@@ -139,6 +192,34 @@ class BlockJoiner:
             self._blocks = [b"".join(self._blocks)]
         return self._blocks[0] if self._blocks else b""
 
+    def next_request(self, invoke: int) -> bytes:
+        """Return the GetRequestNext for the block after the one received last."""
+        self._head = _BLOCK.pack(_GET_RESPONSE_WITH_DATABLOCK, invoke, False, self.block_number + 1, 0)
+        return _NEXT.pack(_GET_REQUEST_NEXT, invoke, self.block_number)
+
+    def take(self, apdu: bytes) -> bytes | None:
+        """Take the APDU if it is the block that `next_request` asked for, and not the last; return its data.
+
+        None for anything else, a block of 128 raw octets or more included: that is for `decode_apdu` and
+        `receive`, which say the same of the blocks that are taken here.
+        """
+        raw = apdu[_BLOCK_HEAD + 1 :]
+        if (
+            not self._head
+            or not apdu.startswith(self._head)
+            or not raw
+            or apdu[_BLOCK_HEAD] != len(raw)
+            or len(raw) > 0x7F
+            or self.received + len(raw) > self._limit
+        ):
+            return None
+        self._stalled = False
+        self._blocks.append(raw)
+        self.block_number += 1
+        self.received += len(raw)
+        self._head = b""
+        return raw
+
     def receive(self, block: GetResponseWithDatablock) -> bool:
         """Take one block and return whether another has to be asked for.
 
@@ -146,6 +227,7 @@ class BlockJoiner:
         came before stays. A refusal in place of data ends the transfer whatever its number and last-block
         are: meters put there the number they object to.
         """
+        self._head = b""
         if self.complete or self.error is not None:
             raise RemoteError(f"block {block.block_number} after the end of the transfer")
         if isinstance(block.result, DataAccessResult):

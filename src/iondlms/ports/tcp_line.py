@@ -1,0 +1,285 @@
+"""TCP, the client's side: the lines to a meter, blocking and for asyncio.
+
+A peer that died without a word is found by TCP keep-alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import time
+from typing import Final, cast
+
+from iondlms.errors import LocalError, PortError
+from iondlms.ports.endpoint import Answerer
+
+__all__ = ["AsyncTcpTransport", "TcpTransport", "keep_alive"]
+
+# A dead peer is noticed after 60 + 3 x 20 s: about the 120 s that its silence would take to free the port.
+_KEEP_ALIVE: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 20), ("TCP_KEEPCNT", 3))
+_CHUNK: Final = 8192  # octets taken from the socket at once; each connection has a buffer of that size
+_TIMEVAL: Final = struct.Struct("@ll")  # of SO_RCVTIMEO: seconds, microseconds
+_TICK_S: Final = 0.0001  # the shortest wait; 0 would be "for ever"
+_HELD: Final = 65536  # octets that are taken from a peer that does not wait for its turn
+
+
+def keep_alive(sock: socket.socket) -> None:
+    """Let TCP find a peer that has gone without a word."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEP_ALIVE:
+        if hasattr(socket, name):  # not every platform has all three
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+class TcpTransport:
+    """The client's line, blocking."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        # The system's own time-out and not `settimeout`: that makes three calls of `recv` (set, poll, read),
+        # and the answers of a meter are short and many. 0 is none.
+        self._socket.settimeout(None)
+        self._patience_s = 0.0
+
+    @classmethod
+    def connect(cls, host: str, port: int, timeout_s: float) -> TcpTransport:
+        """Connect; PortError naming the address if that fails."""
+        try:
+            sock = socket.create_connection((host, port), timeout_s)
+        except OSError as error:
+            raise PortError(f"no connection to {host}:{port}: {_reason(error)}") from error
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # A peer that takes nothing: a request fits the buffers of both sides, so this is a dead line.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(max(timeout_s, _TICK_S)))
+        keep_alive(sock)
+        return cls(sock)
+
+    def now(self) -> float:
+        """Return the monotonic clock."""
+        return time.monotonic()
+
+    def send(self, octets: bytes) -> None:
+        """Send all; PortError if the connection is gone."""
+        try:
+            self._socket.sendall(octets)
+        except OSError as error:
+            raise PortError(f"the connection broke while sending: {_reason(error)}") from error
+
+    def receive(self, deadline: float | None) -> bytes:
+        """Return what has come, b"" at the deadline; PortError if the peer has closed."""
+        try:
+            if deadline is None:
+                self._wait(0.0)
+                octets = self._socket.recv(_CHUNK)
+            else:
+                octets = self._receive_until(deadline)
+        except OSError as error:
+            raise PortError(f"the connection broke: {_reason(error)}") from error
+        except _Silence:
+            return b""
+        if not octets:
+            raise PortError("the meter closed the connection")
+        return octets
+
+    def _receive_until(self, deadline: float) -> bytes:
+        left_s = max(deadline - time.monotonic(), _TICK_S)
+        # One set before that ends sooner is left as it is, and set anew once it has ended: a meter has the
+        # same time for each answer, and nearly always it has answered by then.
+        if not 0.0 < self._patience_s <= left_s:
+            self._wait(left_s)
+        while True:
+            try:
+                return self._socket.recv(_CHUNK)
+            except BlockingIOError:
+                left_s = deadline - time.monotonic()
+                if left_s <= 0:
+                    raise _Silence from None
+                self._wait(max(left_s, _TICK_S))
+
+    def _wait(self, seconds: float) -> None:
+        """Set how long `recv` waits; 0 is for ever."""
+        if seconds != self._patience_s:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(seconds))
+            self._patience_s = seconds
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+
+class _Silence(Exception):
+    """Nothing came until the deadline."""
+
+
+class AsyncTcpTransport(asyncio.BufferedProtocol):
+    """The client's line, for asyncio: a protocol and no stream, for each layer between is paid per frame."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._buffer = memoryview(bytearray(_CHUNK))
+        self._held = bytearray()  # what came while nobody asked
+        self._paused = False
+        self._error: PortError | None = None  # why the line is dead
+        self._answer: Answerer | None = None
+        self._done: asyncio.Future[None] | None = None  # of the conversation under way
+        self._deadline: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._lost = self._loop.create_future()
+
+    @classmethod
+    async def connect(cls, host: str, port: int, timeout_s: float) -> AsyncTcpTransport:
+        """Connect; PortError naming the address if that fails."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout_s):
+                _, line = await loop.create_connection(cls, host, port)
+        except OSError as error:  # TimeoutError is one of them
+            raise PortError(f"no connection to {host}:{port}: {_reason(error)}") from error
+        return line
+
+    def now(self) -> float:
+        """Return the loop's clock."""
+        return self._loop.time()
+
+    async def send(self, octets: bytes) -> None:
+        """Send all; PortError if the connection is gone."""
+        self._write(octets)
+
+    async def receive(self, deadline: float | None) -> bytes:
+        """Return what has come, b"" at the deadline; PortError if the peer has closed."""
+        came: list[bytes] = []
+        await self.converse(b"", deadline, lambda octets, _now: came.append(octets))
+        return came[0]
+
+    async def converse(self, octets: bytes, deadline: float | None, answer: Answerer) -> None:
+        """Send, hand what comes to `answer` and send what it returns, until it returns None.
+
+        b"" comes at the deadline. All is done as the octets come: a task that is woken for each answer and
+        asks again takes twice the time. PortError if the connection is gone or the peer has closed; what
+        `answer` raises ends it too.
+        """
+        if self._done is not None:
+            raise LocalError("this line is in use: one conversation at a time")
+        if octets:
+            self._write(octets)
+        self._answer, self._deadline = answer, deadline
+        done = self._done = self._loop.create_future()
+        try:
+            if self._held:
+                held = bytes(self._held)
+                self._held.clear()
+                if self._paused and self._transport is not None:
+                    self._paused = False
+                    self._transport.resume_reading()
+                self._came(held)
+            elif self._error is not None:
+                self._end(self._error)
+            self._arm()
+            await done
+        finally:
+            self._answer = self._done = None
+
+    async def close(self) -> None:
+        """Close the socket and wait until it is closed."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._transport is not None:
+            self._transport.close()
+            await asyncio.shield(self._lost)
+
+    # --- what asyncio calls -------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+        keep_alive(transport.get_extra_info("socket"))
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # an asyncio signature
+        """Return where to put octets: always the same place, or each read would make 256 kB anew."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take octets."""
+        octets = bytes(self._buffer[:nbytes])
+        if self._answer is not None:
+            self._came(octets)
+            return
+        self._held += octets
+        if len(self._held) > _HELD and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take that the connection is gone."""
+        if isinstance(exc, OSError):
+            self._error = PortError(f"the connection broke: {_reason(exc)}")
+        else:
+            self._error = PortError("the meter closed the connection")
+        self._end(self._error)
+        if not self._lost.done():
+            self._lost.set_result(None)
+
+    # --- how ----------------------------------------------------------------------------------------
+
+    def _write(self, octets: bytes) -> None:
+        if self._error is not None or self._transport is None:
+            raise PortError(f"the connection broke while sending: {self._error}") from self._error
+        self._transport.write(octets)
+
+    def _came(self, octets: bytes) -> None:
+        """Have what came answered, or that nothing came."""
+        if self._answer is None:
+            return
+        try:
+            following = self._answer(octets, self._loop.time())
+            if following is None:
+                self._end(None)
+                return
+            more, self._deadline = following
+            if more:
+                self._write(more)
+        except Exception as error:  # of the caller's own: it is raised where he waits
+            self._end(error)
+            return
+        self._arm()
+
+    def _end(self, error: Exception | None) -> None:
+        self._answer = None
+        done = self._done
+        if done is None or done.done():
+            return
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
+
+    def _arm(self) -> None:
+        """Have a timer no later than the deadline; one that is early looks again."""
+        deadline = self._deadline
+        if deadline is None or self._answer is None:
+            return
+        if self._timer is not None:
+            if self._timer.when() <= deadline:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        if self._deadline is not None and self._deadline <= self._loop.time():
+            self._came(b"")
+        self._arm()
+
+
+def _timeval(seconds: float) -> bytes:
+    whole = int(seconds)
+    return _TIMEVAL.pack(whole, int((seconds - whole) * 1_000_000))
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return error.strerror or str(error)

@@ -1,0 +1,137 @@
+"""What the server leaves out: taking requests to pieces, octets before they are due, waiting for disks."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from tests.meter.bench import AARQ, ASSOCIATION, LOAD_PROFILE, START_MS, Bench, get_request
+
+from iondlms.client import Client
+from iondlms.ion.log import RowFormat
+from iondlms.meter import MeterHost, load
+from iondlms.meter.service import Association, LinkLimits
+from iondlms.store import Store
+from iondlms.xdlms import Conformance, GetRequestNext, InitiateRequest
+
+HDLC = LinkLimits(125, 125, 0)
+FOREVER = (b"", b"\xc0", bytes.fromhex("6203800100"), bytes.fromhex(get_request(15, ASSOCIATION, 1)))
+
+
+@pytest.fixture(scope="module")
+def bench() -> Bench:
+    return Bench("hdlc")
+
+
+# --- the block that is due --------------------------------------------------------------------------
+
+steps = st.one_of(
+    st.just(0),  # the next block
+    st.just(0),
+    st.sampled_from((-2, -1, 1)),  # another than the next
+    st.sampled_from(FOREVER),
+    st.sampled_from((bytes.fromhex(AARQ), bytes.fromhex(get_request(7, LOAD_PROFILE, 2)))),
+)
+
+
+@example(script=[*[0] * 20, b""], invoke=0xC1)  # nothing is due after the last block, and b"" is not it
+@given(script=st.lists(steps, max_size=12), invoke=st.sampled_from((0xC1, 0xC1, 0x41, 0xC2)))
+def test_the_due_block_is_what_handle_returns(bench: Bench, script: list[int | bytes], invoke: int) -> None:
+    short, long = (Association(bench.meter.application("ETHERNET"), 16) for _ in range(2))
+    for octets in (AARQ, get_request(7, LOAD_PROFILE, 2)):
+        assert short.handle(bytes.fromhex(octets), HDLC) == long.handle(bytes.fromhex(octets), HDLC)
+    number = 1
+    for step in script:
+        apdu = step if isinstance(step, bytes) else GetRequestNext(invoke, max(0, number + step)).encode()
+        answer = short.next_block(apdu)
+        if answer is None:
+            answer = short.handle(apdu, HDLC)
+        assert answer == long.handle(apdu, HDLC)
+        if answer is not None and answer.startswith(bytes.fromhex("C402")):
+            number = int.from_bytes(answer[4:8], "big")
+
+
+def test_the_due_block_is_asked_for_in_the_short_way(bench: Bench) -> None:
+    one = Association(bench.meter.application("ETHERNET"), 16)
+    one.handle(bytes.fromhex(AARQ), HDLC)
+    block = one.handle(bytes.fromhex(get_request(7, LOAD_PROFILE, 2)), HDLC) or b""
+    assert block.startswith(bytes.fromhex("C402C1"))
+    assert (one.next_block(GetRequestNext(0xC1, 1).encode()) or b"")[4:8] == bytes((0, 0, 0, 2))
+
+
+def test_a_fault_in_place_of_the_answer_comes_first(bench: Bench) -> None:
+    application = bench.meter.application("ETHERNET")
+    one = Association(application, 16)
+    one.handle(bytes.fromhex(AARQ), HDLC)
+    one.handle(bytes.fromhex(get_request(7, LOAD_PROFILE, 2)), HDLC)
+    application.instead.answer = lambda _apdu: b"instead"
+    request = GetRequestNext(0xC1, 1).encode()
+    assert one.next_block(request) is None
+    assert one.handle(request, HDLC) == b"instead"
+
+
+# --- an answer without limit ------------------------------------------------------------------------
+
+ROWS = 20_000
+# It takes no blocks and sets no limit: nothing but segments can carry the buffer.
+NO_BLOCKS = InitiateRequest(Conformance.GET | Conformance.SELECTIVE_ACCESS, 0).encode()
+AARQ_NO_BLOCKS = f"601DA109060760857405080101BE10040E{NO_BLOCKS.hex()}"
+
+
+def test_an_answer_without_limit_is_made_as_it_goes_out() -> None:
+    large = Bench("hdlc", settings=(("history", ROWS),))
+    expected = Bench("wrapper", settings=(("history", ROWS),))
+    expected.associate()
+    whole = expected.read(7, LOAD_PROFILE)
+    assert len(whole) > 700_000
+    large.snrm()
+    large.associate(AARQ_NO_BLOCKS)
+    # The rows are copied as they are at this moment; beside that only what is at hand for some frames.
+    snapshot = RowFormat(4).stride * ROWS
+    digest = hashlib.sha256()
+    tracemalloc.start()
+    try:
+        octets = large.i_frame(bytes.fromhex(get_request(7, LOAD_PROFILE, 2)))
+        more = True
+        while more:
+            ((_, information, more),) = large.frames(large.send(octets))
+            digest.update(information)
+            large.receive_number = large.receive_number + 1 & 7
+            octets = large.receive_ready()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert digest.digest() == hashlib.sha256(bytes.fromhex("E6E700C401C100") + whole).digest()
+    assert peak < snapshot + len(whole) / 3
+
+
+# --- the disk ---------------------------------------------------------------------------------------
+
+
+async def test_no_write_holds_up_the_event_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row each 50 ms, and requests all the while: all that is written is written by another thread."""
+    writers: list[int] = []
+    original = Store.write
+
+    def watched(self: Store, batch: Any) -> None:
+        writers.append(threading.get_ident())
+        original(self, batch)
+
+    settings = [("data", str(tmp_path)), ("history", 20), ("port.ETHERNET.listen", "127.0.0.1:0")]
+    config = load(None, [*settings, ("load_profile.period", 1)])
+    async with asyncio.timeout(20), MeterHost(config, utc_ms=START_MS, speed=20.0) as host:
+        monkeypatch.setattr(Store, "write", watched)
+        async with Client(f"{host.ports[0].url}?unit=100") as client:
+            before = (await client.get("1-0:99.1.0*255", 7)).integer()
+            while (await client.get("1-0:99.1.0*255", 7)).integer() < before + 5:
+                await client.profile("load", last=3)
+        assert len(writers) >= 5
+        assert threading.get_ident() not in writers
+        monkeypatch.undo()

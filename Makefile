@@ -7,9 +7,11 @@ PYTHON := $(BIN)python3
 PYTEST := $(PYTHON) -m pytest -q
 PARALLEL := -n 2 --dist loadfile
 SOAK_MINUTES := 60
+# Programs of bench/ that measure, run as modules; each takes --json.
+BENCHES := codec frames line year
 UPGRADE :=
 
-.PHONY: help check format format-check lint types imports test docs-check docs bench fuzz soak peers lock
+.PHONY: help check format format-check lint types imports test docs-check docs bench bench-baseline bench-check fuzz soak peers lock
 
 help:  ## these words
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,13 +43,24 @@ docs-check:  ## do the docs still tell of this tree?
 docs:  ## the pages into site/ (needs the docs extra)
 	$(BIN)zensical build --clean --strict
 
-bench:  ## every program in bench/
-	@set -e; for program in bench/[a-z]*.py; do echo "== $$program"; $(PYTHON) "$$program"; done
+bench:  ## measure all of BENCHES beside programs by others, and write docs/performance.md
+	@set -e; for name in $(BENCHES); do echo "== bench.$$name"; \
+	$(PYTHON) -m "bench.$$name" --json "build/bench/$$name.json"; done
+	$(PYTHON) -m bench.report page $(BENCHES:%=build/bench/%.json)
+
+bench-baseline: bench  ## the same, and take its ratios as those to keep
+	$(PYTHON) -m bench.report baseline $(BENCHES:%=build/bench/%.json)
+
+bench-check:  ## has a ratio become more than 20 % worse? What has is measured once more
+	@set -e; rm -rf build/bench-check; for round in 1 2; do for name in $(BENCHES); do \
+	$(PYTHON) -m "bench.$$name" --runs 5 --json "build/bench-check/$$name.$$round.json"; done; \
+	$(PYTHON) -m bench.report check build/bench-check/*.json && exit 0 || test $$round = 1; done; exit 1
 
 fuzz:  ## the property tests and the attacks of tests/fuzz with many more examples, a new seed each time
 	$(PYTEST) $(PARALLEL) --hypothesis-profile=fuzz --timeout=1800 -m "not interop"
 
-soak:  ## the same again and again for SOAK_MINUTES, until the first failure
+soak: export IONDLMS_KILLS := 200
+soak:  ## the same again and again for SOAK_MINUTES, with 200 kills of a meter, until the first failure
 	@end=$$(( $$(date +%s) + 60 * $(SOAK_MINUTES) )); \
 	while [ "$$(date +%s)" -lt "$$end" ]; do $(MAKE) --no-print-directory fuzz || exit 1; done
 

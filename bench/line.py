@@ -5,17 +5,17 @@ buffer alone under the meters' profile: frames of 128 octets, window 1, answers 
 question and each answer on the line after the other, the meter's turnaround between them. The session's own
 opening, columns, scalers and release are ours to pay.
 
-    python bench/line.py [--rows 2976] [--turnaround 0.01] [--latency 0]
+    python -m bench.line [--json FILE]
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+
+from bench.harness import Bench
 
 from iondlms.client.blocking import Client
 from iondlms.meter.config import load
@@ -27,6 +27,7 @@ MONTH = 2976  # rows of 900 s in 31 days
 FLOOR = 0.98
 INFORMATION = 128  # octets of the information field of an I frame
 LLC = 3
+TURNAROUND = 0.01  # s, of the meter; its default
 START = datetime(2026, 11, 22, 12, 34, 56, tzinfo=UTC)
 
 
@@ -85,27 +86,19 @@ def measure(pace: Pace, rows: int, answers: str = "block") -> Measured:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rows", type=int, default=MONTH)
-    parser.add_argument("--turnaround", type=float, default=0.01, help="of the meter, s; its default")
-    parser.add_argument("--latency", type=float, default=0.0, help="of the line, each way, s")
-    options = parser.parse_args()
-    print(f"{'baud':>7} {'answers':8} {'rows':>5} {'octets':>7} {'took s':>8} {'limit s':>8} {'of limit':>8}")
-    worst = 1.0
+    bench = Bench("line", __doc__, runs=1)
     for baud in (9600, 115200):
         for answers in ("block", "segment"):
-            pace = Pace(baud, 10, options.latency, turnaround_s=options.turnaround)
-            begin = time.perf_counter()
-            found = measure(pace, options.rows, answers)
-            assert found.rows >= options.rows, found
-            worst = min(worst, found.efficiency)
-            took_s = time.perf_counter() - begin
-            print(
-                f"{baud:7} {answers:8} {found.rows:5} {found.octets:7} {found.seconds:8.1f}"
-                f" {found.limit_s:8.1f} {found.efficiency:8.2%}   ({took_s:.1f} s to simulate)"
-            )
-    if worst < FLOOR and options.rows >= MONTH:
-        sys.exit(f"{worst:.2%} of the limit; {FLOOR:.0%} are due")
+            name = f"a month at {baud} baud, {answers}s"
+            if not bench.wants(name):
+                continue
+            found = measure(Pace(baud, 10, turnaround_s=TURNAROUND), MONTH, answers)
+            assert found.rows >= MONTH, found
+            bench.compare(
+                name, amount=found.octets, unit="octets", ours=partial(float, found.seconds),
+                floor=partial(float, found.limit_s), floor_name="the line itself", most=1 / FLOOR, runs=1,
+            )  # fmt: skip
+    bench.finish()
 
 
 if __name__ == "__main__":

@@ -1,19 +1,11 @@
-"""Time gurux-dlms on an encoded load profile: decode to plain and to typed rows, encode; prints JSON."""
+"""gurux-dlms on an encoded profile buffer: decode to plain and to typed rows, encode; see answer.py."""
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import gc
-import importlib.metadata
-import json
-import sys
-import time
-from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
+from answer import answer
 from gurux_dlms import GXByteBuffer, GXDLMSClient
 from gurux_dlms.enums import DataType
 from gurux_dlms.objects import GXDLMSClock, GXDLMSData, GXDLMSProfileGeneric, GXDLMSRegister
@@ -22,15 +14,31 @@ from gurux_dlms.ValueEventArgs import ValueEventArgs
 PEER = "gurux-dlms"
 
 CLIENT = GXDLMSClient(True)
-PROFILE = GXDLMSProfileGeneric("1.0.99.1.0.255")
-PROFILE.addCaptureObject(GXDLMSClock(), 2, 0)
-STATUS = GXDLMSData("0.0.97.97.0.255")
-STATUS.setDataType(2, DataType.UINT16)
-PROFILE.addCaptureObject(STATUS, 2, 0)
-for _group in (1, 3, 2, 4):
-    _register = GXDLMSRegister(f"1.1.{_group}.29.0.255")
-    _register.setDataType(2, DataType.INT32)
-    PROFILE.addCaptureObject(_register, 2, 0)
+
+
+def profile(name: str, registers: list[tuple[str, DataType]]) -> GXDLMSProfileGeneric:
+    """A profile object: clock, status word, registers."""
+    made = GXDLMSProfileGeneric(name)
+    made.addCaptureObject(GXDLMSClock(), 2, 0)
+    status = GXDLMSData("0.0.97.97.0.255")
+    status.setDataType(2, DataType.UINT16)
+    made.addCaptureObject(status, 2, 0)
+    for code, kind in registers:
+        register = GXDLMSRegister(code)
+        register.setDataType(2, kind)
+        made.addCaptureObject(register, 2, 0)
+    return made
+
+
+LOAD = profile("1.0.99.1.0.255", [(f"1.1.{group}.29.0.255", DataType.INT32) for group in (1, 3, 2, 4)])
+BILLING = profile(
+    "1.0.98.1.0.255",
+    [
+        *((f"1.1.{group}.8.0.255", DataType.INT64) for group in (1, 2, 16, 3, 4, 128, 9)),
+        *((code, DataType.INT32) for code in ("1.1.16.4.0.255", "1.1.128.4.0.255", "1.1.9.4.0.255")),
+        ("1.1.13.0.0.255", DataType.INT32),
+    ],
+)
 
 
 def decode_plain(octets: bytes) -> list[Any]:
@@ -51,66 +59,21 @@ def decode_typed(octets: bytes) -> list[tuple[datetime, ...]]:
     ]
 
 
-def prepared(rows: list[Any]) -> list[Any]:
-    """What `encode` starts from; made before the clock runs."""
-    return rows
-
-
 def encode(rows: list[Any]) -> bytes:
     """The buffer as its profile object answers a GET of it, 64 rows at a time.
 
     All rows at once take some eight times as long: its GXByteBuffer grows a few octets at a time, by copying.
     """
     settings = CLIENT.settings
-    event = ValueEventArgs(settings, PROFILE, 2, 0, None)
-    parts = [b"\x01\x82" + len(rows).to_bytes(2, "big")]
+    source = BILLING if len(rows[0]) == 13 else LOAD
+    event = ValueEventArgs(settings, source, 2, 0, None)
+    count = len(rows)
+    parts = [b"\x01" + (bytes((count,)) if count < 0x80 else b"\x82" + count.to_bytes(2, "big"))]
     for at in range(0, len(rows), 64):
         settings.index = 1  # not the first call of an answer, so no tag and count of the array
-        parts.append(bytes(PROFILE.getData(settings, event, rows[at : at + 64], PROFILE.captureObjects)))
+        parts.append(bytes(source.getData(settings, event, rows[at : at + 64], source.captureObjects)))
     return b"".join(parts)
 
 
-# --- timing: the same text in every program here, so that each stands alone
-
-
-def seconds(work: Callable[[], Any], repeats: int) -> float:
-    """Return the least of some runs, wall clock: what the others lost to the machine is not theirs."""
-    best = float("inf")
-    for _ in range(repeats):
-        gc.collect()
-        start = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - start)
-    return best
-
-
-def checksum(rows: list[Any]) -> int:
-    """Return the sum of all integers of the rows: programs that agree on it have read the same."""
-    return sum(int(value) for row in rows for value in row[1:])
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("file", type=Path, help="written by bench/buffer.py")
-    parser.add_argument("--repeats", type=int, default=3)
-    arguments = parser.parse_args()
-    octets = arguments.file.read_bytes()
-    with contextlib.redirect_stdout(sys.stderr):
-        rows, typed = decode_plain(octets), decode_typed(octets)
-        report = {
-            "peer": PEER,
-            "version": importlib.metadata.version(PEER),
-            "rows": len(rows),
-            "checksum": checksum(rows),
-            "instants": sum(int(row[0].timestamp()) for row in typed),
-            "round_trip": encode(prepared(rows)) == octets,
-            "seconds_decode_plain": seconds(lambda: decode_plain(octets), arguments.repeats),
-            "seconds_decode_typed": seconds(lambda: decode_typed(octets), arguments.repeats),
-        }
-        ready = prepared(rows)
-        report["seconds_encode"] = seconds(lambda: encode(ready), arguments.repeats)
-    print(json.dumps(report))
-
-
 if __name__ == "__main__":
-    main()
+    answer(PEER, decode_plain, decode_typed, encode)

@@ -1,19 +1,11 @@
-"""Time pydlms-client on an encoded load profile: decode to plain and to typed rows, encode; prints JSON."""
+"""pydlms-client on an encoded profile buffer: decode to plain and to typed rows, encode; see answer.py."""
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import gc
-import importlib.metadata
-import json
-import sys
-import time
-from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
+from answer import answer
 from pydlms.cosem.data import DlmsData, decode_data, encode_data
 from pydlms.cosem.enums import DataType
 from pydlms.cosem.time import CosemDateTime
@@ -36,13 +28,11 @@ def decode_typed(octets: bytes) -> list[tuple[datetime, ...]]:
     ]
 
 
-def prepared(rows: list[Any]) -> list[Any]:
-    """What `encode` starts from; made before the clock runs."""
-    return rows
-
-
 def encode(rows: list[Any]) -> bytes:
     """The buffer, through its Data type."""
+    kinds = [DataType.DOUBLE_LONG] * 4
+    if len(rows[0]) == 13:
+        kinds = [*[DataType.LONG64] * 7, *kinds]
     return bytes(
         encode_data(
             DlmsData.array(
@@ -51,7 +41,7 @@ def encode(rows: list[Any]) -> bytes:
                         [
                             DlmsData.octet_string(row[0]),
                             DlmsData.uint16(row[1]),
-                            *(DlmsData(DataType.DOUBLE_LONG, value) for value in row[2:]),
+                            *(DlmsData(kind, value) for kind, value in zip(kinds, row[2:], strict=True)),
                         ]
                     )
                     for row in rows
@@ -61,47 +51,5 @@ def encode(rows: list[Any]) -> bytes:
     )
 
 
-# --- timing: the same text in every program here, so that each stands alone
-
-
-def seconds(work: Callable[[], Any], repeats: int) -> float:
-    """Return the least of some runs, wall clock: what the others lost to the machine is not theirs."""
-    best = float("inf")
-    for _ in range(repeats):
-        gc.collect()
-        start = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - start)
-    return best
-
-
-def checksum(rows: list[Any]) -> int:
-    """Return the sum of all integers of the rows: programs that agree on it have read the same."""
-    return sum(int(value) for row in rows for value in row[1:])
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("file", type=Path, help="written by bench/buffer.py")
-    parser.add_argument("--repeats", type=int, default=3)
-    arguments = parser.parse_args()
-    octets = arguments.file.read_bytes()
-    with contextlib.redirect_stdout(sys.stderr):
-        rows, typed = decode_plain(octets), decode_typed(octets)
-        report = {
-            "peer": PEER,
-            "version": importlib.metadata.version(PEER),
-            "rows": len(rows),
-            "checksum": checksum(rows),
-            "instants": sum(int(row[0].timestamp()) for row in typed),
-            "round_trip": encode(prepared(rows)) == octets,
-            "seconds_decode_plain": seconds(lambda: decode_plain(octets), arguments.repeats),
-            "seconds_decode_typed": seconds(lambda: decode_typed(octets), arguments.repeats),
-        }
-        ready = prepared(rows)
-        report["seconds_encode"] = seconds(lambda: encode(ready), arguments.repeats)
-    print(json.dumps(report))
-
-
 if __name__ == "__main__":
-    main()
+    answer(PEER, decode_plain, decode_typed, encode)

@@ -1,0 +1,161 @@
+"""How long a client waits for the first octet of an answer, while the meter records and writes to its disk.
+
+A meter with a data folder and 3,360 rows makes a row each second; a blocking client asks it for every
+attribute of every object, for a row, 96 rows and all of them, again and again over loopback. Told are the
+median and the 99th percentile by kind of request. Due: 1 ms for all but the first block of a long range, 5 ms
+for that, beyond what a bare pair waits on the same machine at the same time: where others have the cores,
+that is their time and not the meter's. SNRM, AARQ and DISC are requests like all others. A SET of the clock
+is not: it is durable before it is answered, so it takes what the disk takes.
+
+    python bench/latency.py [--rounds 20] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from serving import LOOPS, Server, target
+
+from iondlms.client import Hooks, blocking
+from iondlms.errors import AccessError
+
+ROWS = 3360
+BARE = 2000  # exchanges of the floor in a round
+FLOOR = "bare pair"
+DUE_MS = {"long range, first block": 5.0}
+OTHERS_MS = 1.0
+
+
+class Watch:
+    """Times of questions and answers, by what is asked for."""
+
+    def __init__(self) -> None:
+        self.kind = ""
+        self.first = ""  # of the kind, for its first exchange alone
+        self.seconds: dict[str, list[float]] = defaultdict(list)
+        self._asked = 0.0
+
+    def octets(self, direction: str, _octets: bytes, now: float) -> None:
+        if direction == "TX":
+            self._asked = now
+        else:
+            self.seconds[self.first or self.kind].append(now - self._asked)
+            self.first = ""
+
+    def about(self, kind: str) -> None:
+        self.kind = kind
+
+
+def percentile(values: list[float], part: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * part))]
+
+
+def ask(port: int, watch: Watch, rounds: int) -> None:
+    for _ in range(rounds):
+        watch.about("link and association")
+        with blocking.Client(target(port), hooks=Hooks(on_octets=watch.octets)) as client:
+            watch.about("further block")
+            objects = client.objects()
+            for item in objects:
+                for attribute in item.attributes:
+                    if (item.class_id, attribute) == (7, 2):
+                        continue
+                    watch.about("further block")
+                    watch.first = "attribute"
+                    with suppress(AccessError):  # a refusal is an answer too
+                        client.get_raw(str(item.logical_name), attribute, item.class_id)
+            now = datetime.now(UTC)
+            for first, rows, last, times in (
+                ("one row", None, 1, 20),
+                ("96 rows, first block", 96, None, 20),
+                ("long range, first block", ROWS, None, 2),
+            ):
+                for _ in range(times):
+                    client.profile("load", last=1)  # capture objects and scalers are attributes like others
+                    watch.about("further block")
+                    begin = None if rows is None else now - timedelta(seconds=rows)
+                    range_of(client, watch, first, begin, now if begin else None, last)
+
+
+def ask_bare(port: int, watch: Watch) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as line:
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for _ in range(BARE):
+            begin = time.monotonic()
+            line.sendall(b"?" * 24)
+            line.recv(4096)
+            watch.seconds[FLOOR].append(time.monotonic() - begin)
+
+
+def range_of(
+    client: blocking.Client,
+    watch: Watch,
+    kind: str,
+    start: datetime | None,
+    end: datetime | None,
+    last: int | None,
+) -> None:
+    """Read rows; the exchange that asks for the buffer is the one that a block or a row answers first."""
+    seen = 0
+
+    def progress(_octets: int, _rows: int) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == 1:  # the exchange that has just been timed
+            times = watch.seconds[watch.kind]
+            watch.seconds[kind].append(times.pop())
+
+    client.profile("load", start, end, last=last, progress=progress)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    # What the programs with peers and floors take, and this one has no use for.
+    parser.add_argument("--no-peers", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--runs", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    missed: list[str] = []
+    report: dict[str, dict[str, float]] = {}
+    for loop in LOOPS:
+        watch = Watch()
+        with tempfile.TemporaryDirectory(prefix="iondlms-latency-") as folder:
+            settings = ["port.ETHERNET.framing=hdlc", f"data={folder}/meter", "load_profile.period=1"]
+            served = Server("meters", 1, loop, str(ROWS), *settings)
+            floor = Server.bare(1, loop, [(b"?" * 24, b"!" * 140)] * BARE)
+            try:
+                ask(served.ports[0], Watch(), 1)  # once unmeasured: first allocations
+                for _ in range(options.rounds):
+                    ask(served.ports[0], watch, 1)
+                    ask_bare(floor.ports[0], watch)
+            finally:
+                served.close()
+                floor.close()
+        print(f"{loop:28}{'requests':>10}{'median ms':>12}{'p99 ms':>10}{'due ms':>9}")
+        for kind, seconds in watch.seconds.items():
+            median, p99 = (1000 * percentile(seconds, part) for part in (0.5, 0.99))
+            due = DUE_MS.get(kind, OTHERS_MS) + 1000 * percentile(watch.seconds[FLOOR], 0.99)
+            report[f"{kind}, {loop}"] = {"requests": len(seconds), "median_ms": median, "p99_ms": p99}
+            print(f"  {kind:26}{len(seconds):10,}{median:12.3f}{p99:10.3f}{due:9.1f}")
+            if kind != FLOOR and p99 > due:
+                missed.append(f"{kind}, {loop}")
+    if options.json is not None:
+        options.json.write_text(json.dumps({"bench": "latency", "results": report}, indent=1) + "\n", "utf-8")
+    if missed:
+        sys.exit(f"later than due: {'; '.join(missed)}")
+
+
+if __name__ == "__main__":
+    main()

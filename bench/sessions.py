@@ -1,0 +1,107 @@
+"""Sessions and day-readings a second: many meters in one serving process, one client process, HDLC over TCP.
+
+A session is: connect, SNRM, association, the clock, release, DISC, close; from 20 connections at once. A
+day-reading is a session that reads 96 rows of the load profile by range, in blocks of 125 octets, with its
+capture objects, period and scalers; from 100 meters at once. The floor is the same octets over the same
+connections by a bare pair of protocols on the same loop.
+
+Time is that of the busier of the two processes on its core: with a core for each and nothing else to do, the
+wall shows the same.
+
+    python bench/sessions.py [--only session]
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from harness import Bench
+from serving import LOOPS, Conversation, Server, bare, own_cpu_s, record, run, target
+
+from iondlms.client import Client, connect
+
+ROWS = 96
+# name, meters, sessions of each in a run, sessions a second that are due by loop
+WORKS = (
+    ("session", 20, 20, {"asyncio": 1500, "uvloop": 3500}),
+    ("day-reading", 100, 2, {"asyncio": 400, "uvloop": 1200}),
+)
+# Yesterday by the clock of whoever runs this: the meters' history ends now.
+END = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+START = END - timedelta(days=1) + timedelta(minutes=15)
+
+
+async def session(client: Client) -> None:
+    await client.clock()
+
+
+async def day(client: Client) -> None:
+    profile = await client.profile("load", START, END)
+    assert len(profile.rows) == ROWS, f"{len(profile.rows)} rows of {ROWS}"
+
+
+def timed(
+    server: Server, loop: str, times: int, one: Callable[[int], Awaitable[None]]
+) -> Callable[[], float]:
+    """Return a contender: all meters at once, each so many sessions one after the other."""
+
+    async def each(port: int) -> None:
+        for _ in range(times):
+            await one(port)
+
+    async def all_of_them() -> float:
+        own, other = own_cpu_s(), server.cpu_s()
+        await asyncio.gather(*[each(port) for port in server.ports])
+        return max(own_cpu_s() - own, server.cpu_s() - other)
+
+    return lambda: run(all_of_them(), loop)
+
+
+def compare(bench: Bench, name: str, loop: str, meters: int, times: int, due: int) -> None:
+    read = session if name == "session" else day
+    targets: dict[int, Any] = {}
+    served = Server("meters", meters, loop, "300", "port.ETHERNET.framing=hdlc")
+    conversation: Conversation = record(
+        served.ports[0],
+        lambda client: client.clock() if read is session else client.profile("load", START, END),
+    )
+    floor = Server.bare(meters, loop, conversation)
+    for port in served.ports:
+        targets[port] = target(port)
+
+    async def ours(port: int) -> None:
+        async with connect(targets[port]) as client:
+            await read(client)
+
+    try:
+        contender = timed(served, loop, times, ours)
+        contender()  # once unmeasured: first allocations
+        result = bench.compare(
+            f"{name}, {loop}",
+            amount=meters * times,
+            unit="sessions",
+            ours=contender,
+            floor=timed(floor, loop, times, lambda port: bare(port, conversation)),
+            floor_name=f"bare pair, {len(conversation)} exchanges",
+        )
+        if result is not None:
+            print(f"    {due} a second are the aim: {'reached' if result.rate >= due else 'not reached'}")
+    finally:
+        served.close()
+        floor.close()
+
+
+def main() -> None:
+    bench = Bench("sessions", __doc__)
+    for name, meters, times, due in WORKS:
+        for loop in LOOPS:
+            if bench.wants(f"{name}, {loop}"):
+                compare(bench, name, loop, meters, times, due[loop])
+    bench.finish()
+
+
+if __name__ == "__main__":
+    main()

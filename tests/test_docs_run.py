@@ -115,13 +115,44 @@ def test_the_commands_of_a_page_do_what_they_are_shown_for(page: Path, meter: Ru
             env={**os.environ, "COLUMNS": "200"},
         )
         assert run.returncode == 0, f"{line}: {run.stderr}"
-        assert run.stdout or ">" in line, f"{line} printed nothing"
+        assert run.stdout or run.stderr or ">" in line, f"{line} printed nothing"
 
 
-@pytest.mark.parametrize("command", [c for c in commands(METER) if verb(c) == "serve"])
+def test_the_meter_of_ones_own_making_starts(tmp_path: Path) -> None:
+    init, serve = (
+        next(
+            line for line in commands(README) if line.startswith(f"iondlms {words}") and "meter.toml" in line
+        )
+        for words in ("config init", "serve")
+    )
+    ran(init, tmp_path)
+    process, _ = served(serve, tmp_path)
+    ended(process)
+
+
+@pytest.mark.parametrize("command", [c for c in commands(METER) if verb(c) == "serve" and ".toml" not in c])
 def test_the_meters_of_the_page_start_and_end(command: str, tmp_path: Path) -> None:
     process, _ = served(command, tmp_path)
     ended(process)
+
+
+def test_the_verbs_on_data_folders_do_what_the_page_shows(tmp_path: Path) -> None:
+    process, _ = served("iondlms serve --data meter --history 96 --listen 127.0.0.1:0", tmp_path)
+    ended(process)
+    on_folders = {"export", "import-history", "backup", "events"}
+    here = [line for line in commands(METER) if verb(line) in on_folders]
+    assert {verb(line) for line in here} == on_folders
+    for line in here:
+        run = subprocess.run(
+            ["bash", "-c", as_run(line, SHOWN)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert run.returncode == 0, f"{line}: {run.stderr}"
+        assert run.stdout or run.stderr, line
 
 
 @pytest.mark.parametrize(
@@ -152,18 +183,65 @@ def test_the_shown_configuration_is_a_configuration(tmp_path: Path) -> None:
     assert config.billing.period == 86_400
 
 
-async def test_the_shown_gateway_shows_the_other_meters_registers(tmp_path: Path) -> None:
-    _, shown, _ = blocks(METER, "toml")
+def section(page: Path, heading: str) -> str:
+    return page.read_text("utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+def ran(command: str, folder: Path, address: str = SHOWN) -> str:
+    run = subprocess.run(
+        ["bash", "-c", as_run(command, address)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    assert run.returncode == 0, f"{command}: {run.stderr}"
+    return run.stdout + run.stderr
+
+
+def test_the_verbs_on_configurations_do_what_the_page_shows(tmp_path: Path) -> None:
+    here = [line for line in section(METER, "Configuration").splitlines() if line.startswith("iondlms ")]
+    assert [line.split()[2] for line in here] == ["init", "check", "show", "schema"]
+    said = [ran(line, tmp_path) for line in here]
+    assert "meter.toml: right" in said[1]
+    assert "period = 86400.0" in said[2]
+
+
+def test_the_exported_data_is_changed_as_the_page_shows(tmp_path: Path) -> None:
+    text = section(METER, "Change the exported data")
+    (shown,) = re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    (tmp_path / "meter.toml").write_text(shown.replace(SHOWN, "127.0.0.1:0"), "utf-8")
+    serving, *asking = [line for line in text.splitlines() if line.startswith("iondlms ")]
+    process, address = served(serving, tmp_path)
+    try:
+        volts, events, present = (ran(line, tmp_path, address) for line in asking)
+    finally:
+        ended(process)
+    heading, *rows = [line for line in volts.splitlines() if line.strip()]
+    assert len(rows) >= 5
+    assert "1-1:32.7.0*255" in volts or "Vln" in volts, heading
+    assert "ION9000 started" in events
+    assert "V" in present
+
+
+@pytest.mark.parametrize(("number", "unit"), [(0, 100), (1, 1), (1, 2)])
+async def test_the_shown_gateways_show_the_other_meters_registers(
+    number: int, unit: int, tmp_path: Path
+) -> None:
+    shown = [block for block in blocks(METER, "toml") if "gateway" in block][number]
     async with asyncio.timeout(30), OtherMeter() as other:
         other.energies(123_456_789, 5, 6, 7, 8)
         file = tmp_path / "gateway.toml"
-        file.write_text(shown.replace("tcp://192.0.2.10:502", other.url).replace(SHOWN, "127.0.0.1:0"))
+        here = re.sub(r'(?<=url = ")[^"]+', other.url, shown).replace(SHOWN, "127.0.0.1:0")
+        file.write_text(re.sub(r"unit_id = 1\d", "unit_id = 1", here))  # the other meter has Modbus unit 1
         command = (sys.executable, "-m", "iondlms", "serve", str(file))
         process = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, stdout=subprocess.PIPE)
         try:
             assert process.stdout is not None
             address = (await process.stdout.readline()).split()[2].decode()
-            async with connect(f"{address}?unit=100") as client:
+            async with connect(f"{address}?unit={unit}") as client:
                 while (energy := await client.get("kWh-del")).value is None:
                     await asyncio.sleep(0.02)  # until its first poll
                 assert energy.integer() == 123_456_789
@@ -173,7 +251,7 @@ async def test_the_shown_gateway_shows_the_other_meters_registers(tmp_path: Path
 
 
 def test_the_shown_replay_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    *_, shown = blocks(METER, "toml")
+    (shown,) = [block for block in blocks(METER, "toml") if 'kind = "replay"' in block]
     rows = "".join(f"2026-03-0{day} {hour:02}:00,{hour}\n" for day in (2, 3) for hour in range(24))
     (tmp_path / "load.csv").write_text("Time,Power\n" + rows)
     (tmp_path / "meter.toml").write_text(shown)
@@ -198,6 +276,8 @@ def sections(node: dict[str, Any], definitions: dict[str, Any]) -> Iterator[dict
 
 
 def values(item: dict[str, Any]) -> str:
+    # A duration is a number, or text with a unit, as each page says once for all.
+    item = next((one for one in item.get("anyOf", ()) if one.get("type") in ("number", "integer")), item)
     choices = item.get("enum", [item["const"]] if "const" in item else [])
     if choices:
         return ", ".join(f"`{json.dumps(choice)}`" for choice in choices)
@@ -210,17 +290,22 @@ def values(item: dict[str, Any]) -> str:
     return f"{kind}, from {low:g}" if high is None else f"{kind}, {low:g} to {high:.9g}"
 
 
-def settings() -> list[str]:
-    """Key, default and values of each setting, as rows of docs/meter.md begin."""
+def settings(of: str = "") -> list[str]:
+    """Key, default and values of each setting, as rows of docs/meter.md begin; `fault` has its own table."""
     schema = Config.model_json_schema()
     rows: dict[str, None] = {}  # ordered, and each once
     for name, node in schema["properties"].items():
-        for section in sections(node, schema["$defs"]):
+        for section in sections(node, schema["$defs"]) if (name == "fault") is (of == "fault") else ():
             for key, item in section["properties"].items():
                 place = f"port.NAME.{key}" if name == "port" else f"{name}.{key}"
                 default = item.get("default")
                 shown = "none" if default is None else f"`{json.dumps(default)}`"
-                kinds = [part for part in item.get("anyOf", [item]) if part.get("type") != "null"]
+                # Durations are numbers, or text such as "15m": the page says so once.
+                kinds = [
+                    part
+                    for part in item.get("anyOf", [item])
+                    if part.get("type") != "null" and "ms|s|m|h|d" not in part.get("pattern", "")
+                ]
                 rows[f"| `{place}` | {shown} | {' or '.join(map(values, kinds))} |"] = None
     return list(rows)
 

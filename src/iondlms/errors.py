@@ -26,6 +26,7 @@ __all__ = [
     "ReadWriteDenied",
     "RemoteError",
     "ScopeOfAccessViolated",
+    "TemporaryFailure",
     "TypeUnmatched",
     "access_error",
 ]
@@ -76,6 +77,12 @@ class AccessError(DlmsError):
     """An object refuses; `result` is what the response carries."""
 
     result: ClassVar[DataAccessResult] = DataAccessResult.OTHER_REASON
+
+
+class TemporaryFailure(AccessError):
+    """Not now: what was asked cannot be made durable."""
+
+    result = DataAccessResult.TEMPORARY_FAILURE
 
 
 class ReadWriteDenied(AccessError):

@@ -50,7 +50,8 @@ def refused(file: Path, text: str) -> list[str]:
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
     assert "Traceback" not in done.stderr
-    return [line.removeprefix("iondlms: ").removeprefix(f"{file}: ") for line in done.stderr.splitlines()]
+    place = re.compile(rf"^(iondlms: )?({re.escape(str(file))}:(\d+:)? )?")
+    return [place.sub("", line) for line in done.stderr.splitlines()]
 
 
 def port(name: str, device: str, **more: object) -> str:
@@ -100,6 +101,32 @@ def test_two_serial_ports_and_ethernet_at_once(file: Path) -> None:
             assert name_over(four, 103, framing="8E2") == name
             process.terminate()
             assert process.wait(10) == 0
+
+
+def test_the_texts_of_the_owner_and_what_is_left_to_the_adapter(file: Path) -> None:
+    with Pty() as pty:
+        text = (
+            "[meter]\nserial = 'PK-1234A567-01'\nowner = \"ACME\\n Energy\"\ntag_2 = 'Hall B'\n"
+            f"[[port]]\nname = 'COM4'\nbias = true\ndevice = '{pty.path}'\n"
+        )
+        note = "port.COM4.bias: the line's bias resistors are the adapter's: fit or set them there"
+        with serving(file, text) as (_, lines):
+            assert lines[0].endswith(f"WARNING iondlms.meter.host: {note}")
+            assert lines[1] == "meter ION8650 PK-1234A567-01: owner ACME Energy, tag 2 Hall B"
+        done = subprocess.run(
+            [sys.executable, "-m", "iondlms", "config", "check", str(file)],
+            capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, f"note: {note}\n")
+        with serving(
+            file,
+            f"[[line]]\nname = 'bus'\nkind = 'rs485'\nbias = true\ndevice = '{pty.path}'\n"
+            "[[meter]]\nline = 'bus'\nunit_id = 1\ncount = 3\ntag_1 = 'cellar'\n"
+            "[[meter]]\nline = 'bus'\nunit_id = 9\nowner = 'ACME'\n"
+            "[[meter]]\nline = 'bus'\nunit_id = 10\n",
+        ) as (_, lines):
+            assert lines[0].endswith(note.replace("port.COM4", "line.bus"))
+            assert lines[1:3] == ["meter bus 1 to 3: tag 1 cellar", "meter bus 9: owner ACME"]
 
 
 def test_the_sign_on_of_the_optical_port(file: Path) -> None:
@@ -167,7 +194,7 @@ def test_sighup_reads_the_file_again(file: Path) -> None:
         hang_up(on.format("DLMS"), "ETHERNET answers DLMS again")
         until(lambda: answers(tcp), "it does not answer again")
         hang_up(
-            on.format("DLMS").replace("UTC", "Asia/Tokyo"), "clock.zone has changed: that takes a restart"
+            on.format("DLMS").replace("UTC", "Asia/Tokyo"), "Clock: changed; waits for --apply or a restart"
         )
         hang_up(on.format("DLSM"), "the configuration stays as it was: ")
         hang_up("[meter", "the configuration stays as it was: ")
@@ -200,7 +227,7 @@ def test_several_meters_on_one_listener_and_on_one_device(file: Path) -> None:
             file, text.replace("count = 40", "count = 9").replace("'bus'\nunit_id", "'buss'\nunit_id")
         ) == [
             "line.bus: no meter is on it",
-            "meter.1.line: there is no line 'buss'; there are tcp, bus",
+            "meter[1].line: there is no line 'buss'; there are tcp, bus",
         ]
 
 

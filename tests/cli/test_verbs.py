@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -139,11 +140,37 @@ def test_the_clock_is_read_and_set(url: str, tmp_path: Path) -> None:
     words = ("clock", url, "--set", wanted.isoformat(), "--password-file", str(secret), "-o", "json")
     (before,) = documents(ok(*words, "--dry-run"))
     assert abs(before["apart_s"]) < 5
-    before, after = documents(ok(*words))
+    before, after = documents(ok(*words, "--force"))
     assert (before["when"], after["when"]) == ("before", "after")
     assert abs(datetime.fromisoformat(after["utc"]) - wanted) < timedelta(seconds=5)
-    (set_back,) = documents(ok("clock", url, "--set", "now", "-o", "json", IONDLMS_PASSWORD=PASSWORD))[1:]
+    back = ("clock", url, "--set", "now", "--limit", "181m", "-o", "json")
+    (set_back,) = documents(ok(*back, IONDLMS_PASSWORD=PASSWORD))[1:]
     assert abs(set_back["apart_s"]) < 2
+
+
+def test_a_long_step_is_told_and_not_made(url: str) -> None:
+    wanted = (datetime.now(UTC) + timedelta(hours=3)).replace(microsecond=0)
+    words = ("clock", url, "--set", wanted.isoformat(), "-o", "json")
+    dry = run(*words, "--dry-run", IONDLMS_PASSWORD=PASSWORD)
+    told = dry.stderr.splitlines()
+    assert dry.returncode == 0
+    assert re.fullmatch(r"the meter shows .*; its clock goes 1(079\d|0800) s \([23]:.*\) forward", told[0])
+    # As the recorder counts: the quarters of an hour that the step goes onto or over.
+    begin = datetime.fromisoformat(documents(dry.stdout)[0]["utc"])
+    quarters = int(wanted.timestamp() // 900) - int(begin.timestamp() // 900)
+    assert told[1].startswith(f"rows of the load profile (900 s) left out: {quarters}, of ")
+    assert told[1].endswith(
+        f", ..., {datetime.fromtimestamp(wanted.timestamp() // 900 * 900, UTC):%F %T} UTC"
+    )
+    assert told[2].startswith("W! without --dry-run: a step of 10")
+    assert told[3].startswith("would send ")
+    done = run(*words, IONDLMS_PASSWORD=PASSWORD)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[2].startswith("iondlms: a step of 10")
+    assert "give --force or --limit" in done.stderr
+    assert done.stdout == ""
+    (reading,) = documents(ok("clock", url, "-o", "json"))
+    assert abs(reading["apart_s"]) < 5
 
 
 def test_the_trace_shows_octets_and_hides_the_password(url: str, tmp_path: Path) -> None:
@@ -185,6 +212,8 @@ def test_the_trace_shows_octets_and_hides_the_password(url: str, tmp_path: Path)
         (["profile", "URL", "load", "--columns", "kWh-del"], 2, "is no column of this profile"),
         (["profile", "URL", "1-0:77.7.7*255"], 1, ""),
         (["clock", "URL", "--dry-run"], 2, "--dry-run goes with --set"),
+        (["clock", "URL", "--force"], 2, "--force goes with --set"),
+        (["clock", "URL", "--set", "now", "--limit", "much"], 2, "--limit=much is no time"),
         (["clock", "URL", "--set", "2026-11-22T10:00", "--password-file", "PASSWORD"], 2, "add the offset"),
         (["clock", "URL", "--set", "now"], 2, "client 1 needs a password"),
         (["ping", "URL", "-c", "1", "--password-file", "WRONG"], 4, "authentication-failure"),

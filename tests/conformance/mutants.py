@@ -452,12 +452,13 @@ def _with_secret() -> dict[int, Any]:
 
 
 def _public_sets(meter: Meter) -> None:
-    for application in meter._applications:
-        application.clients[16] = ClientAccess(  # type: ignore[index]  # broken on purpose
-            Policy(MechanismName.LOWEST),
-            Conformance(0x00301C),
-            frozenset(((ObisCode.parse("0-0:1.0.0*255"), 2),)),
-        )
+    public = ClientAccess(
+        Policy(MechanismName.LOWEST),
+        Conformance(0x00301C),
+        frozenset(((ObisCode.parse("0-0:1.0.0*255"), 2),)),
+    )
+    elsewhere, on_source = meter._clients  # shared by all meters: never changed in place
+    meter._clients = ({**elsewhere, 16: public}, {**on_source, 16: public})
 
 
 def _wrapper(change: Change) -> Change:

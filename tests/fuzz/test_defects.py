@@ -30,7 +30,7 @@ def test_a_time_set_that_specifies_nothing_keeps_the_clock() -> None:
         bench.wait(0.009)
         assert bench.apdu(_NOTHING_SPECIFIED) == bytes.fromhex("C501C100")
     assert bench.meter.present_ms(bench.now) == begin_ms + 900
-    assert bench.meter.ion.clock.last_step_ms == 0
+    assert bench.meter.ion.state.offset_ms == 0
 
 
 def test_noise_full_of_half_headers_is_searched_once() -> None:

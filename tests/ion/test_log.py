@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import struct
 import sys
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -56,8 +57,21 @@ def rows_at(instants: list[int]) -> bytes:
     window=st.tuples(st.integers(-1, 31), st.integers(-1, 31)),
     clear_after=st.none() | st.integers(0, 11),
     resize=st.integers(1, 20),
+    chunk=st.sampled_from((1, 2, 5, 128)),
 )
 def test_it_is_a_ring_that_finds_rows_in_any_order(
+    batches: list[list[int]],
+    depth: int,
+    window: tuple[int, int],
+    clear_after: int | None,
+    resize: int,
+    chunk: int,
+) -> None:
+    with mock.patch("iondlms.ion.log._CHUNK", chunk):
+        ring(batches, depth, window, clear_after, resize)
+
+
+def ring(
     batches: list[list[int]], depth: int, window: tuple[int, int], clear_after: int | None, resize: int
 ) -> None:
     log = MemoryLog(RowFormat(1), depth)
@@ -80,6 +94,10 @@ def test_it_is_a_ring_that_finds_rows_in_any_order(
         assert (log.count, log.end) == (len(kept), number)
         assert log.first == (kept[0][0] if kept else number)
         assert list(log.instants(log.first, log.end)) == [instant for _, instant in kept]
+        for first in range(number - 4, number + 1):
+            pieces = log.pieces(first, number - 1)
+            assert b"".join(pieces) == rows_at([at for n, at in kept if first <= n < number - 1])
+            assert all(pieces)
         runs = log.find(*window)
         found = [sequence for first, end in runs for sequence in range(first, end)]
         assert found == [number for number, instant in kept if window[0] <= instant <= window[1]]
@@ -93,6 +111,17 @@ def test_a_snapshot_is_cut_where_the_ring_went_on() -> None:
     log.extend(rows_at([4]))
     assert list(log.instants(*snapshot)) == [2, 3]
     assert log.packed(0, 1) == log.packed(7, 9) == log.packed(3, 2) == b""
+
+
+def test_who_asks_for_rows_holds_those_of_the_log_and_no_copy() -> None:
+    log = MemoryLog(RowFormat(1), 1000)
+    log.extend(rows_at(list(range(1000))))
+    one, other = log.pieces(100, 900), log.pieces(0, 1000)
+    assert sum(piece is same for piece in one for same in other) >= 5
+    packed = b"".join(one)
+    log.extend(rows_at(list(range(1000, 2000))))
+    log.clear(5000)
+    assert b"".join(one) == packed == rows_at(list(range(100, 900)))
 
 
 def test_a_year_is_found_by_bisection_and_an_empty_log_costs_nothing() -> None:

@@ -15,6 +15,7 @@ from iondlms.errors import PortError
 from iondlms.ion.state import Pending
 from iondlms.meter import MeterHost, load
 from iondlms.meter import host as host_module
+from iondlms.ports.tcp import TcpPort
 from iondlms.store import Store, StoreError
 
 NEARLY_MS = START_MS + 869_700  # 0.3 s before the next row
@@ -71,6 +72,28 @@ async def test_it_serves_and_records() -> None:
         while await client.used() == 20:
             await asyncio.sleep(0.01)
         assert await client.used() == 21
+        await client.close()
+
+
+async def test_a_port_that_binds_and_does_not_start_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with asyncio.timeout(10), host(None, ("port.ETHERNET.protocol", "NONE")) as running:
+        assert running.ports == []
+        bound: list[tuple[TcpPort, tuple[str, int]]] = []  # not left to the garbage collector
+
+        async def start(port: TcpPort) -> None:
+            bound.append((port, port.address))
+            raise PortError("ETHERNET: cannot listen")
+
+        section = load(None, [("port.ETHERNET.listen", "127.0.0.1:0")]).port[0]
+        with monkeypatch.context() as patched:
+            patched.setattr(TcpPort, "start", start)
+            with pytest.raises(PortError):
+                await running.switch(section)
+        assert running.ports == []
+        with socket.socket() as other:  # whoever wants the address gets it
+            other.bind(bound[0][1])
+        assert await running.switch(section) == ["answers DLMS again"]
+        client = await Client.connect(running)
         await client.close()
 
 

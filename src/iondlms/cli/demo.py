@@ -20,6 +20,7 @@ from iondlms.client import ClockReading, Hooks, Profile, connect
 from iondlms.codec.datetimes import milliseconds_of
 from iondlms.meter.config import load
 from iondlms.meter.host import MeterHost
+from iondlms.ports.loop import run
 
 __all__ = ["demo"]
 
@@ -61,7 +62,7 @@ def demo(model: str, seed: int, zone: str) -> int:
 
     Ends 0 if what was read is what was recorded, 1 if not, saying what differs.
     """
-    return asyncio.run(_demo(model, seed, zone))
+    return run(_demo(model, seed, zone))
 
 
 async def _demo(model: str, seed: int, zone: str) -> int:

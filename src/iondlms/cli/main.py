@@ -9,21 +9,22 @@ import importlib
 import os
 import sys
 from enum import IntEnum
-from importlib.metadata import version
 from io import TextIOWrapper
 from typing import Final, NoReturn
 
 import click
 
+from iondlms import __version__
 from iondlms.errors import DlmsError, LocalError, PortError
 
 __all__ = ["ExitStatus", "main"]
 
-# Verb -> module; the command is the function of the same name in it.
+# Verb -> module, of the same name but for those in `_MODULES`; the command is the function of that name.
 VERBS: Final = (
     "demo", "serve", "ping", "objects", "read", "profile", "clock", "scan", "sniff", "explain", "conformance",
-    "config",
+    "config", "export", "import-history", "backup", "events", "ctl", "fleet",
 )  # fmt: skip
+_MODULES: Final = {"import-history": "history"}
 
 
 class ExitStatus(IntEnum):
@@ -45,12 +46,13 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in VERBS:
             return None
-        command = getattr(importlib.import_module(f"iondlms.cli.{cmd_name}"), cmd_name)
+        module = importlib.import_module(f"iondlms.cli.{_MODULES.get(cmd_name, cmd_name)}")
+        command = getattr(module, cmd_name.replace("-", "_"))
         return command if isinstance(command, click.Command) else None
 
 
 @click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("iondlms"), prog_name="iondlms")
+@click.version_option(__version__, prog_name="iondlms")
 def _iondlms() -> None:
     """Be an ION meter, read ION meters: DLMS/COSEM over HDLC and the TCP wrapper.
 

@@ -22,7 +22,7 @@ from iondlms.client.blocking import Client, connect
 from iondlms.client.url import seconds_of
 from iondlms.errors import LocalError
 
-__all__ = ["Asker", "instant_of", "meter_options", "output_option", "password_of"]
+__all__ = ["Asker", "instant_of", "meter_options", "meter_or_folder_options", "output_option", "password_of"]
 
 _C = TypeVar("_C", bound=Callable[..., Any])
 
@@ -91,6 +91,21 @@ def meter_options(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(_asker(url, **common), **options)
 
     for option in reversed(_OPTIONS):
+        called = option(called)
+    return called
+
+
+def meter_or_folder_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for a verb that also looks into data folders: its first argument is an `Asker` or a `Path`."""
+
+    @functools.wraps(command)
+    def called(where: str, **options: Any) -> Any:
+        common = {option: options.pop(option) for option in _NAMES}
+        if ":" not in where or Path(where).exists():
+            return command(Path(where), **options)
+        return command(_asker(where, **common), **options)
+
+    for option in (*reversed(_OPTIONS[1:]), click.argument("where", metavar="URL|DATA_DIR")):
         called = option(called)
     return called
 

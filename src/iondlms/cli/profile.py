@@ -14,6 +14,7 @@ from iondlms.cli.options import Asker, instant_of, meter_options, output_option
 from iondlms.cli.output import Column, Form, Table, moment, write
 from iondlms.cli.progress import progress
 from iondlms.client import Profile, ProfileRow, StatusWord, TransferBroken
+from iondlms.client.blocking import Client
 from iondlms.errors import AccessError, LocalError
 
 __all__ = ["profile", "profile_table", "status_words"]
@@ -58,22 +59,36 @@ def profile(
     final = None if end is None else instant_of(end, "--to")
     numbers = None if entries is None else _numbers(entries)
     _check_order(first, final)
-    with asker.meter() as meter, progress(quiet) as report:
-        try:
+
+    def came(part: Profile | None, why: str = "") -> None:
+        if part is not None and part.rows:
+            write(profile_table(part, raw=raw, utc=utc), form)
+            click.echo(f"note: {why}the {len(part.rows)} rows that came are shown", err=True)
+
+    reading: Client | None = None
+    found: Profile | None = None
+    try:
+        with asker.meter() as meter, progress(quiet) as report:
+            reading = meter
             found = meter.profile(name, first, final, numbers, chosen, last=last, progress=report)
-        except TransferBroken as error:
-            if error.profile is not None and error.profile.rows:
-                write(profile_table(error.profile, raw=raw, utc=utc), form)
-                click.echo(f"note: the {len(error.profile.rows)} rows that came are shown", err=True)
-            raise
-        except AccessError as error:
-            hint = "`iondlms objects URL` lists the profiles it has"
-            raise type(error)(f"{name}: the meter refuses it: {error}; {hint}") from error
+    except TransferBroken as error:
+        came(error.profile)
+        raise
+    except AccessError as error:
+        hint = "`iondlms objects URL` lists the profiles it has"
+        raise type(error)(f"{name}: the meter refuses it: {error}; {hint}") from error
+    except (KeyboardInterrupt, SystemExit):  # the line is given back already
+        came(found or (None if reading is None else reading.rescued), "interrupted; ")
+        raise
     if not found.rows:
         click.echo("note: no rows", err=True)
     for note in found.notes:
         click.echo(f"note: {note}", err=True)
-    write(profile_table(found, raw=raw, utc=utc), form)
+    try:
+        write(profile_table(found, raw=raw, utc=utc), form)
+    except KeyboardInterrupt:
+        click.echo(f"note: interrupted; not all of the {len(found.rows)} rows that came are shown", err=True)
+        raise
 
 
 def _check_order(first: datetime | None, final: datetime | None) -> None:

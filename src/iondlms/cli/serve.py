@@ -7,17 +7,21 @@ import logging
 import resource
 import signal
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
+from iondlms.cli.ctl import SOCKET
 from iondlms.errors import LocalError, PortError
 from iondlms.meter.config import Config
-from iondlms.meter.site import Site, load_site
+from iondlms.meter.control import Control
+from iondlms.meter.site import Site, load_checked
 from iondlms.meter.site_host import SiteHost
-from iondlms.meter.site_host import serve as run_meters
+from iondlms.ports.control import ControlServer
+from iondlms.ports.loop import run
 
 __all__ = ["serve", "settings_of"]
 
@@ -41,12 +45,19 @@ _FILES: Final = 8  # that a meter with a data folder may hold open
 @click.option("--rx-timeout", metavar="S", help="Silence that ends a half frame; default 1.5.")
 @click.option("--inactivity", metavar="S", help="Silence that ends an association; default 120.")
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Any key, by its dotted path.")
+@click.option(
+    "--control", type=click.Path(path_type=Path), help="Socket for `ctl`; one is in the data folder."
+)
 @click.option("-v", "--verbose", count=True, help="Log connections; twice: everything.")
-def serve(config: Path | None, settings: tuple[str, ...], verbose: int, **options: Any) -> None:
+def serve(
+    config: Path | None, settings: tuple[str, ...], control: Path | None, verbose: int, **options: Any
+) -> None:
     """Be a meter, or the meters of CONFIG, until SIGTERM or Ctrl-C.
 
-    Prints `listening PORT URL` for each open port, then `ready`. On SIGHUP the file is read again: ports are
-    switched on and off by their `protocol`; what else has changed is told, and takes a restart.
+    Prints `listening PORT URL` for each open port, then `ready`; before them `meter ...` where it has texts
+    of its owner. On SIGHUP the file is read again: ports are switched on and off by their `protocol`, and set
+    to their `baud` and `framing`; exports and OBIS codes change. What would clear a recorder waits for
+    `iondlms ctl DATA_DIR reload --apply`; what else has changed is told, and takes a restart.
 
     \b
     iondlms serve --history 3360 --password 12345678
@@ -55,7 +66,8 @@ def serve(config: Path | None, settings: tuple[str, ...], verbose: int, **option
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=_level(verbose))
     overrides = _overrides(settings, options)
-    asyncio.run(_serve(lambda: load_site(config, overrides)))
+    year = datetime.now(UTC).year
+    run(_serve(lambda: load_checked(config, overrides, year=year), control))
 
 
 def _level(verbose: int) -> int:
@@ -95,7 +107,7 @@ def settings_of(settings: Iterable[str]) -> list[tuple[str, Any]]:
     return found
 
 
-async def _serve(load: Callable[[], Config | Site]) -> None:
+async def _serve(load: Callable[[], Config | Site], control: Path | None) -> None:
     task = asyncio.current_task()
     running: list[SiteHost] = []
     reloads: set[asyncio.Task[None]] = set()
@@ -113,6 +125,8 @@ async def _serve(load: Callable[[], Config | Site]) -> None:
 
     def ready(host: SiteHost) -> None:
         running.append(host)
+        for title in host.titles:
+            click.echo(f"meter {title}")
         for port in host.ports:
             click.echo(f"listening {port.name} {port.url}")
         click.echo("ready")
@@ -124,7 +138,14 @@ async def _serve(load: Callable[[], Config | Site]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, end)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, again)
     try:
-        await run_meters(config, ready=ready)
+        async with SiteHost(config) as host, AsyncExitStack() as sockets:
+            commands = Control(host, lambda apply: _read_again(host, load, apply))
+            for path in _sockets(config, control):
+                server = ControlServer(path, commands.answer)
+                await server.start()
+                sockets.push_async_callback(server.stop)
+            ready(host)
+            await asyncio.Event().wait()
     except asyncio.CancelledError:
         pass  # by one of the signals: the end that was asked for
     except PortError as error:
@@ -132,15 +153,27 @@ async def _serve(load: Callable[[], Config | Site]) -> None:
         raise LocalError(str(error)) from error
 
 
+def _sockets(config: Config | Site, control: Path | None) -> list[Path]:
+    """Return where commands are taken: in each data folder that was named, and where it was asked for."""
+    sections = (config.meter,) if isinstance(config, Config) else config.meter
+    folders = [section.data for section in sections if section.data is not None]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)  # of several meters, each has its own below it
+    return list(dict.fromkeys([*(folder / SOCKET for folder in folders), *([control] if control else [])]))
+
+
 async def _reload(host: SiteHost, load: Callable[[], Config | Site]) -> None:
     try:
-        changed = await host.apply(load())
+        for line in await _read_again(host, load, False):
+            _LOG.warning("%s", line)
     except LocalError as error:
         _LOG.error("the configuration stays as it was: %s", error)
-        return
-    for key in changed:
-        _LOG.warning("%s has changed: that takes a restart", key)
-    _LOG.warning("the configuration was read again")
+
+
+async def _read_again(host: SiteHost, load: Callable[[], Config | Site], apply: bool) -> list[str]:
+    """Read the file and do what can be done while running; return what came of it, a line each."""
+    told = await host.apply(load(), clearing=apply)
+    return [*told, "the configuration was read again"]
 
 
 def _allow_files(wanted: int) -> None:

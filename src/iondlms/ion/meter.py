@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from sys import intern
 from typing import Final
 
 from iondlms.errors import LocalError, OtherReason, ReadWriteDenied
@@ -18,7 +19,7 @@ from .framework import Framework
 from .log import Log
 from .periodic_timer import PeriodicTimer
 from .power_meter import PowerMeter
-from .pulses import Alarm, Boundaries, Pulses, by_name, timer_of
+from .pulses import Alarm, Boundaries, Pulses, Recording, by_name, timer_of
 from .recorder import DataRecorder, DataRecorderSetup, Status, memory_log
 from .setup_change import ChangedRecorders, what_changes
 from .source import Source, SupplySource
@@ -94,16 +95,17 @@ class IonMeter:
         at_ms = self.clock.utc_ms(now)
         if saved is not None:
             self._restore(saved)
+        started = intern(f"{own} started")  # thousands of meters may be in one process
         empty = not any(recorder.log.count for recorder in self.recorders.values())
         if saved is not None and not (history_rows and empty):
             self._dst = self.clock.dst_active(saved.state.alive_ms)
-            self._resume(saved.state.alive_ms, at_ms, f"{own} started", logged=not saved.state.powered)
+            self._resume(saved.state.alive_ms, at_ms, started, logged=not saved.state.powered)
             return
         begin_ms = self._history_begin(at_ms, history_rows) if history_rows else at_ms
         for recorder in self.recorders.values():
             # With history the meter has been running all along, and nothing happened before its first row.
             recorder.bits = Status(0) if history_rows else Status.POWER_UP
-        self._log(begin_ms, Priority.WARNING, "Power up", f"{own} started")
+        self._log(begin_ms, Priority.WARNING, "Power up", started)
         self.powered = True
         self._dst = self.clock.dst_active(begin_ms)
         self._arm(begin_ms)
@@ -289,10 +291,7 @@ class IonMeter:
         """Return the alarms in the order in which they fire at one instant: a row sees all the rest."""
         clock, meter, pulses = self.clock, self.power_meter, self._pulses
         window = timer_of("demand sub-interval", meter.setup.sub_interval_s)
-        alarms = []
-        if meter.samples:  # known: the recorders have asked for their readers
-            sample = timer_of("sample", meter.setup.sample_s)
-            alarms.append(Alarm(meter.sample, Boundaries(sample, clock)))
+        sample = timer_of("sample", meter.setup.sample_s)
         return [
             # First: what a synchronized timer drives may be due by that alone.
             *(
@@ -300,11 +299,11 @@ class IonMeter:
                 for each in pulses.synchronized
             ),
             Alarm(meter.end_sub_interval, Boundaries(window, clock)),
-            *alarms,
+            *([Alarm(meter.sample, Boundaries(sample, clock))] if meter.samples else []),  # as recorders ask
             pulses.alarm(meter.end_interval, self.framework.interval_timer),
             Alarm(self._notice_dst, clock.next_dst_switch),
             *(
-                pulses.alarm(partial(self._record, each), each.setup.record_input)
+                pulses.alarm(Recording(self._record, each), each.setup.record_input)
                 for each in self.recorders.values()
             ),
             # Last: the interval that ends where the supply does is whole, and is recorded.

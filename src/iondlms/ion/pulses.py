@@ -12,8 +12,9 @@ from iondlms.errors import LocalError
 
 from .clock import Clock
 from .periodic_timer import MonthEnd, PeriodicTimer, Trigger
+from .recorder import DataRecorder
 
-__all__ = ["NEVER", "Alarm", "Boundaries", "Pulses", "by_name", "timer_of"]
+__all__ = ["NEVER", "Alarm", "Boundaries", "Pulses", "Recording", "by_name", "timer_of"]
 
 NEVER: Final = 1 << 62
 
@@ -44,6 +45,18 @@ class Boundaries:
     def __call__(self, at_ms: int) -> int:
         """Return the first after the instant."""
         return self.timer.next_boundary(at_ms, self.clock)
+
+
+@dataclass(slots=True)
+class Recording:
+    """What the pulse on a Data Recorder's Record input does."""
+
+    record: Callable[[DataRecorder, int], None]
+    recorder: DataRecorder
+
+    def __call__(self, at_ms: int) -> None:
+        """Make a row."""
+        self.record(self.recorder, at_ms)
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ the return value. Nothing here waits, and nothing that is received makes it rais
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -14,11 +15,12 @@ from iondlms.meter.refusals import Cause, refusal
 from iondlms.meter.service import MANAGEMENT_LOGICAL_DEVICE, Application, Association, LinkLimits
 from iondlms.wrapper import NO_STATION, Oversized, Wpdu, WrapperDeframer
 
-__all__ = ["Framing", "MeterEndpoint", "PortSetup"]
+__all__ = ["Framing", "MeterEndpoint", "PortSetup", "framing_of"]
 
 Framing = Literal["auto", "hdlc", "wrapper"]
 
 _FLAG: Final = 0x7E
+_LSDU: Final = Event.LSDU  # of an enum's class each member is looked up by a function
 _WRAPPER_START: Final = b"\x00\x01"
 _LARGEST_WPDU: Final = 0xFFFF
 _TOO_LONG: Final = refusal(Cause.TOO_LONG)
@@ -75,7 +77,7 @@ class MeterEndpoint:
         line = self._line
         if line is None:
             data = self._prefix + data
-            framing = _framing_of(data)
+            framing = framing_of(data)
             if framing is None:
                 self._prefix = data
                 return b""
@@ -118,6 +120,21 @@ class MeterEndpoint:
             self.idle = True
         return b""
 
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What the link has counted, by name."""
+        return {} if self._line is None else self._line.counters
+
+    @property
+    def linked(self) -> bool:
+        """Whether a client has a link, or an association over the wrapper."""
+        return self._line is not None and self._line.linked
+
+    @property
+    def in_frame(self) -> bool:
+        """Whether the beginning of a frame is held."""
+        return bool(self._prefix) if self._line is None else self._line.in_frame
+
     def _hears(self, now: float) -> bool:
         """End what was silent for too long, and return whether what comes now is listened to."""
         if self.closed:
@@ -146,7 +163,7 @@ class MeterEndpoint:
         return made(self._meter, self._application, self._setup)
 
 
-def _framing_of(data: bytes) -> Literal["hdlc", "wrapper", "unknown"] | None:
+def framing_of(data: bytes) -> Literal["hdlc", "wrapper", "unknown"] | None:
     """Return the framing that the first octets of a connection are of; None while they do not tell.
 
     0x7E is HDLC and 00 01 is version 1 of the wrapper. 00 and another version, with ports and length that a
@@ -175,12 +192,25 @@ class _HdlcLine:
         self._application = application
         self._deframer = Deframer()
         self._secondary = Secondary(setup.unit_id, MANAGEMENT_LOGICAL_DEVICE)
-        self._associations: dict[int, Association] = {}  # of the clients that have a link
+        # Of the clients that have a link, with what that link carries.
+        self._associations: dict[int, tuple[Association, LinkLimits]] = {}
         self._silent_before_snrm = setup.silent_before_snrm
 
     @property
     def half_frame(self) -> bool:
         return self._deframer.pending
+
+    @property
+    def linked(self) -> bool:
+        return bool(self._associations)
+
+    @property
+    def in_frame(self) -> bool:
+        return self._deframer.in_frame
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        return self._deframer.counters | {"repeats": self._secondary.repeats}
 
     def flush(self) -> None:
         self._deframer.flush()
@@ -200,18 +230,24 @@ class _HdlcLine:
         event, client = reaction.event, reaction.client
         if event is None:
             return b"" if self._kept_silent(frame) else reaction.octets
-        if event is Event.LSDU:
+        if event is _LSDU:
+            association, limits = self._associations[client]
+            # A further block is of rows that were snapped before: no time passes for it.
+            block = association.next_block(reaction.lsdu)
+            if block is not None:
+                return self._secondary.answer(client, block)
             self._meter.advance(now)
-            limits = LinkLimits(self._secondary.max_request(client), self._secondary.max_answer(client), 0)
-            lsdu = self._associations[client].handle(reaction.lsdu, limits)
+            lsdu = association.handle(reaction.lsdu, limits)
             self._meter.advance(now)  # what a SET has done is kept at once
-            return reaction.octets + self._secondary.answer(client, lsdu)
+            return reaction.octets + self._secondary.answer(client, lsdu, association.rest)
         if event is Event.TOO_LONG:
             return reaction.octets + self._secondary.answer(client, _TOO_LONG)
         # A link that begins or ends takes the association of before with it.
         self._associations.pop(client, None)
         if event is Event.CONNECTED:
-            self._associations[client] = Association(self._application, client)
+            secondary = self._secondary
+            limits = LinkLimits(secondary.max_request(client), secondary.max_answer(client), 0)
+            self._associations[client] = Association(self._application, client), limits
         return reaction.octets
 
     def _kept_silent(self, frame: Frame) -> bool:
@@ -237,6 +273,19 @@ class _WrapperLine:
     @property
     def broken(self) -> bool:
         return self._deframer.broken
+
+    @property
+    def linked(self) -> bool:
+        return bool(self._associations)
+
+    @property
+    def in_frame(self) -> bool:
+        return self._deframer.pending
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        deframer = self._deframer
+        return {"frames": deframer.wpdus, "errors": deframer.empty + deframer.oversized}
 
     def flush(self) -> None:
         pass

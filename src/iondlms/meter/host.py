@@ -9,18 +9,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, Self
 
-from iondlms.errors import DlmsError
-from iondlms.ion.event_log import Priority
+from iondlms.errors import DlmsError, LocalError
+from iondlms.ion.event_log import Event, Priority
 from iondlms.ion.source import Source
-from iondlms.ion.state import Pending
+from iondlms.ion.state import Pending, Saved
 from iondlms.meter.config import Config, PortSection
-from iondlms.meter.lines import make_port
+from iondlms.meter.framework import framework_of
+from iondlms.meter.kept import cleared
+from iondlms.meter.lines import follow, make_port
 from iondlms.meter.meter import Meter
+from iondlms.meter.port_sections import DevicePort
+from iondlms.meter.reload import Change
 from iondlms.sources import LiveSource
 from iondlms.store import Store, StoreError
 
@@ -28,6 +33,8 @@ __all__ = ["MeterHost"]
 
 _LOG: Final = logging.getLogger("iondlms.meter.host")
 _RETRY_S: Final = 5.0  # after a failed write: long enough not to fill the log, short against a period
+_ANSWERS: Final = "answers DLMS again"
+_SILENT: Final = "is silent; what is connected stays"
 _CANCELS: Final = 3
 _CANCEL_S: Final = 1.0  # for a source to close what it has open
 
@@ -50,10 +57,11 @@ class MeterHost:
         writer: ThreadPoolExecutor | None = None,
     ) -> None:
         self._utc_ms = utc_ms
-        year = datetime.fromtimestamp(self._present_ms() / 1000, UTC).year
-        self.meter = Meter(config, start_year=year, source=source, commit=self._commit, speed=speed)
+        self._year = datetime.fromtimestamp(self._present_ms() / 1000, UTC).year
+        self.meter = Meter(config, start_year=self._year, source=source, commit=self._commit, speed=speed)
         sections = [section for section in config.port if section.answers] if own_ports else []
         self.ports = [make_port(self.meter, section) for section in sections]
+        self._sections: dict[str, PortSection] = {each.name: each for each in sections}  # as ports work now
         measured = self.meter.ion.power_meter.source
         self._live = measured if isinstance(measured, LiveSource) else None
         self._feeding: asyncio.Task[None] | None = None
@@ -62,7 +70,9 @@ class MeterHost:
         self._writer: ThreadPoolExecutor | None = None
         self._running = False
         self._waiting: Pending | None = None  # batches that came while one is being written
-        self._written: asyncio.Future[None] | None = None
+        self._writing: tuple[Future[None], Pending] | None = None
+        self._written: asyncio.Future[None] | None = None  # done when that was seen to
+        self._offset_ms = 0  # of the batch before: another one is a clock that was set
         self._failing = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -80,6 +90,9 @@ class MeterHost:
         try:
             if self._store is not None:
                 saved = self._store.load()
+                self._warn_of_clearing(saved)
+                self._offset_ms = 0 if saved is None else saved.state.offset_ms
+                self._describe()
             for port in self.ports:
                 await port.bind()
             self.meter.start(self._present_ms(), loop.time(), saved)
@@ -94,6 +107,15 @@ class MeterHost:
             self._live.listen(self._log_event, self._before_change)
             self._feeding = loop.create_task(self._feed(self._live))
 
+    def _warn_of_clearing(self, saved: Saved | None) -> None:
+        """Say on stderr which rows the configuration clears, before they are gone."""
+        if saved is None:
+            return
+        kept = saved.state.recorders
+        counts = {name: kept[name].next_sequence - first for name, (first, _) in saved.rows.items()}
+        for line in cleared(self.meter.ion.framework, saved.state, lambda name: counts.get(name, 0)):
+            _LOG.warning("%s", line)
+
     async def stop(self) -> None:
         """Close the ports, power the meter down, and have everything on the disk."""
         if not self._running:
@@ -106,7 +128,7 @@ class MeterHost:
             await port.stop()
         await self.settled()
         try:
-            self.meter.power_down(asyncio.get_running_loop().time())
+            self.meter.power_down(asyncio.get_running_loop().time(), "the meter stops")
             if self._waiting is not None and self._store is not None:
                 self._store.write(self._waiting)
         except StoreError as error:
@@ -128,19 +150,75 @@ class MeterHost:
         while self._written is not None:
             await self._written
 
-    async def switch(self, section: PortSection) -> None:
-        """Let a port answer or be silent, as its section says now; PortError if it cannot be opened.
+    async def switch(self, section: PortSection) -> list[str]:
+        """Let a port answer or be silent, at the baud and framing that its section says now.
 
-        One that goes silent takes no new connection and leaves the open one; a serial one hears nothing.
+        Return what has changed, in words; PortError if it cannot be opened or set so. One that goes silent
+        takes no new connection and leaves the open one; a serial one hears nothing.
         """
         port = next((port for port in self.ports if port.name == section.name), None)
-        if port is not None:
+        if port is None:
+            if not section.answers:
+                return []
+            await self._open(section)
+            return [_ANSWERS]
+        changes: list[str] = []
+        if port.enabled is not section.answers:
             port.enabled = section.answers
-        elif section.answers:
-            port = make_port(self.meter, section)
+            changes.append(_ANSWERS if section.answers else _SILENT)
+        works = self._sections[section.name]
+        if isinstance(works, DevicePort) and isinstance(section, DevicePort) and not works.same_line(section):
+            works = works.at_line(section)
+            await follow(port, make_port(self.meter, works))
+            self._sections[section.name] = works
+            changes.append(f"works at {works.baud} baud, {works.framing} now; its links are over")
+        return changes
+
+    async def apply(self, config: Config, *, clearing: bool = False) -> list[Change]:
+        """Change the modules of the running meter as a newer configuration says, see `Meter.apply`.
+
+        LocalError if it has no power now; then nothing has changed.
+        """
+        await self.settled()  # what the disk is told of columns must go with the rows that have them
+        if clearing and self._store is not None:
+            wanted = framework_of(config, self._year).data_recorders
+            self._store.describe({each.name: each.sources for each in wanted})
+        try:
+            return self.meter.apply(config, asyncio.get_running_loop().time(), clearing=clearing)
+        except LocalError:
+            self._describe()
+            raise
+        finally:
+            self.look_again()
+
+    def _describe(self) -> None:
+        if self._store is not None:
+            recorders = self.meter.ion.recorders.values()
+            self._store.describe({each.name: each.setup.sources for each in recorders})
+
+    async def _open(self, section: PortSection) -> None:
+        port = make_port(self.meter, section)
+        try:
             await port.bind()
             await port.start()
-            self.ports.append(port)
+        except BaseException:
+            await port.stop()  # what was bound is not kept from others
+            raise
+        self.ports.append(port)
+        self._sections[section.name] = section
+
+    def look_again(self) -> None:
+        """Let happen what is due: something was done to the meter that moves its next deadline."""
+        if self._running:
+            self._advance()
+            self._arm()
+
+    @property
+    def unwritten(self) -> int:
+        """Rows that are not on the disk yet."""
+        batches = (self._waiting, None if self._writing is None else self._writing[1])
+        rows = [new for batch in batches if batch is not None for new in batch.rows.values()]
+        return sum(new.end - new.first for new in rows)
 
     def _present_ms(self) -> int:
         return time.time_ns() // 1_000_000 if self._utc_ms is None else self._utc_ms
@@ -221,10 +299,18 @@ class MeterHost:
     # --- the store --------------------------------------------------------------------------------
 
     def _commit(self, batch: Pending) -> None:
-        """Take a batch from the meter: it is published once it is on the disk."""
+        """Take a batch from the meter: it is published once it is on the disk.
+
+        StoreError if it cannot be kept and somebody waits for that: at start and stop, or because the clock
+        was set.
+        """
+        state = batch.state
+        stepped = state is not None and state.offset_ms != self._offset_ms
+        if state is not None:
+            self._offset_ms = state.offset_ms
         if self._store is None:
             self.meter.publish(batch)
-        elif not self._running and self._written is None and self._waiting is None:
+        elif not self._running and self._writing is None and self._waiting is None:
             # Starting or stopping: nobody is served meanwhile, so the disk may be waited for.
             try:
                 self._store.write(batch)
@@ -233,56 +319,111 @@ class MeterHost:
                 self._waiting, self._failing = batch, True
                 raise
             self.meter.publish(batch)
-        elif self._written is None and not self._failing:
+        elif stepped and self._running:
+            self._write_now(self._store, batch)
+        elif self._writing is None and not self._failing:
             self._write(batch)
-        elif self._waiting is None:
-            self._waiting = batch
         else:
-            self._waiting.merge(batch)
+            self._wait_with(batch)
         if self._running:
             self._arm()
 
     def _write(self, batch: Pending) -> None:
         if self._store is None or self._writer is None:
             return
-        loop = asyncio.get_running_loop()
-        writing = loop.run_in_executor(self._writer, self._store.write, batch)
-        self._written = loop.create_future()
-        writing.add_done_callback(lambda done: self._after_write(done, batch))
+        writing = self._writer.submit(self._store.write, batch)
+        self._writing = writing, batch
+        self._written = asyncio.get_running_loop().create_future()
+        asyncio.wrap_future(writing).add_done_callback(lambda done: self._after_write(writing, done))
 
-    def _after_write(self, done: asyncio.Future[None], batch: Pending) -> None:
-        error = done.exception()
-        written, self._written = self._written, None
+    def _after_write(self, writing: Future[None], told: asyncio.Future[None] | None = None) -> None:
+        if told is not None:
+            told.exception()  # looked at, so that asyncio does not complain of it
+        if self._writing is None or self._writing[0] is not writing:
+            return  # seen to by `_write_now`, which did not wait for the loop
+        batch, written = self._writing[1], self._written
+        self._writing = self._written = None
+        error = writing.exception()
         if error is None:
-            if self._failing:
-                _LOG.warning("the data folder can be written again")
-            self._failing = False
-            self.meter.publish(batch)
+            again = self._publish(batch)
             waiting, self._waiting = self._waiting, None
             if waiting is not None:
                 self._write(waiting)
-        elif isinstance(error, DlmsError):
-            self._keep_trying(error, batch)
+            self._tell_of(again)
         else:
-            _LOG.error("writing the data folder failed", exc_info=error)
+            if not isinstance(error, DlmsError):
+                _LOG.error("writing the data folder failed", exc_info=error)
             self._keep_trying(error, batch)
         if written is not None and not written.done():
             written.set_result(None)
 
+    def _write_now(self, store: Store, batch: Pending) -> None:
+        """Write what waits and this batch while the event loop stands still: an answer depends on it.
+
+        StoreError if the disk does not take it; it is tried again with the rest.
+        """
+        while self._writing is not None:
+            writing = self._writing[0]
+            wait((writing,))
+            self._after_write(writing)
+        if self._waiting is not None:
+            self._waiting.merge(batch)
+            batch, self._waiting = self._waiting, None
+        try:
+            store.write(batch)
+        except StoreError as error:
+            self._keep_trying(error, batch)
+            raise
+        self._tell_of(self._publish(batch))
+
+    def _publish(self, batch: Pending) -> bool:
+        """Publish what is on the disk, but for the events that were shown without it.
+
+        Return whether the disk did not take anything before.
+        """
+        again, self._failing, self.meter.unsafe = self._failing, False, ""
+        self.meter.publish(replace(batch, events=self._unseen(batch)))
+        return again
+
+    def _tell_of(self, again: bool) -> None:
+        if again:
+            _LOG.warning("the data folder can be written again")
+            if self._running:
+                self._log_event(Priority.INFORMATION, "Data folder", "can be written again")
+
     def _keep_trying(self, error: BaseException, batch: Pending) -> None:
         """Keep what could not be written, and go on answering without it."""
-        if not self._failing:
-            _LOG.error("%s; the meter goes on and tries again", error)
-        self._failing = True
+        first, self._failing, self.meter.unsafe = not self._failing, True, str(error)
         if self._waiting is not None:
             batch.merge(self._waiting)
-        self._waiting = batch
+        self._waiting = None
+        self._wait_with(batch)
+        if first:
+            _LOG.error("%s; the meter goes on and tries again", error)
         if self._running:
+            if first:
+                self._log_event(Priority.FAILURE, "Data folder", str(error))
             asyncio.get_running_loop().call_later(_RETRY_S, self._retry)
+
+    def _wait_with(self, batch: Pending) -> None:
+        """Have a batch written later."""
+        if self._failing:
+            # Rows may not be seen before they are safe; that nothing is safe must be.
+            self.meter.ion.event_log.publish(self._unseen(batch))
+        if self._waiting is None:
+            self._waiting = batch
+        else:
+            self._waiting.merge(batch)
+
+    def _unseen(self, batch: Pending) -> list[Event]:
+        """Return the events of a batch that are not in the event log yet."""
+        log = self.meter.ion.event_log.events
+        return [event for event in batch.events if not log or event.sequence > log[-1].sequence]
 
     def _retry(self) -> None:
         if not self._running:
             return  # `stop` has seen to what was waiting
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None and self._written is None:
+        waiting = self._waiting
+        if waiting is not None and self._writing is None:
+            self._waiting = None
             self._write(waiting)

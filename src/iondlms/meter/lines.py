@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from iondlms.errors import LocalError
+from iondlms.meter.config import Config
 from iondlms.meter.meter import Meter
 from iondlms.meter.port_sections import (
     Calls,
@@ -18,7 +19,8 @@ from iondlms.meter.port_sections import (
     SerialLine,
     SerialSection,
 )
-from iondlms.meter.site import LineSection, ModemLine, Rs485Line, TcpLine
+from iondlms.meter.site import LineSection, ModemLine, Rs485Line, Site, TcpLine
+from iondlms.meter.tap import Tap
 from iondlms.ports.bus import BusEndpoint, Station
 from iondlms.ports.endpoint import Endpoint
 from iondlms.ports.modem import ModemEndpoint, ModemSetup
@@ -28,7 +30,7 @@ from iondlms.ports.serial_port import SerialPort
 from iondlms.ports.sign_on import Identification
 from iondlms.ports.tcp import TcpPort
 
-__all__ = ["MeterPort", "make_line", "make_port"]
+__all__ = ["MeterPort", "follow", "make_line", "make_port", "notes_of"]
 
 MakeEndpoint = Callable[[float], Endpoint]
 _DAY_MIN: Final = 24 * 60
@@ -66,15 +68,35 @@ class _DevicePort(SerialPort):
     def url(self) -> str:
         return self._url
 
+    async def follow(self, other: _DevicePort) -> None:
+        """Take the baud and framing of a port that was made for the same device, and is not open."""
+        await self.change(other.settings.baud, other.settings.framing, other._make_endpoint)
+        self._url = other.url
+
+
+async def follow(port: MeterPort, other: MeterPort) -> None:
+    """Set an open port to baud and framing of one made for the same device; PortError if that refuses."""
+    if isinstance(port, _DevicePort) and isinstance(other, _DevicePort):
+        await port.follow(other)
+
 
 def make_port(meter: Meter, section: PortSection) -> MeterPort:
     """Return the port of a section; LocalError for what its device cannot be."""
 
-    def make(now: float) -> Endpoint:
-        return meter.endpoint(section, now)
-
+    tap = _tap(
+        section.name,
+        {section.unit_id: meter},
+        lambda: Tap(
+            section.name,
+            {section.unit_id: meter.faults},
+            lambda now: meter.endpoint(section, now),
+            framing=section.link,
+            rx_timeout_s=section.rx_timeout,
+        ),
+    )
+    make = tap.make
     if isinstance(section, EthernetSection):
-        return TcpPort(section.name, *section.address, make)
+        return TcpPort(section.name, *section.address, tap.admit)
     if not isinstance(section, DevicePort):
         raise LocalError(f"{section.name} is a port of no known kind")
     handshake: Handshake = "none"
@@ -98,9 +120,19 @@ def make_line(line: LineSection, meters: Mapping[int, Meter]) -> MeterPort:
     """Return the port of a line that meters share, by Unit ID; LocalError for what its device cannot be."""
     makers = {unit_id: _station_of(meter) for unit_id, meter in meters.items()}
 
-    def make(now: float) -> Endpoint:
-        return BusEndpoint(makers, now, rx_timeout_s=line.rx_timeout, inactivity_s=line.inactivity)
-
+    tap = _tap(
+        line.name,
+        meters,
+        lambda: Tap(
+            line.name,
+            {unit_id: meter.faults for unit_id, meter in meters.items()},
+            lambda now: BusEndpoint(makers, now, rx_timeout_s=line.rx_timeout, inactivity_s=line.inactivity),
+            also={meter.config.port[0].name for meter in meters.values()},
+            rx_timeout_s=line.rx_timeout,
+            shared=True,
+        ),
+    )
+    make = tap.make
     if isinstance(line, Rs485Line):
         handshake: Handshake = "rts_delay" if line.direction == "rts" else "none"
         driver = line.direction == "driver"
@@ -111,8 +143,30 @@ def make_line(line: LineSection, meters: Mapping[int, Meter]) -> MeterPort:
         outer = _behind_modem(line, line.baud, make, next(iter(meters.values())))
         return _DevicePort(line.name, _settings(line, line.baud, line.framing, line.rts), outer, line.url)
     if isinstance(line, TcpLine):
-        return TcpPort(line.name, *line.address, make)
+        return TcpPort(line.name, *line.address, tap.admit)
     raise LocalError(f"{line.name} is a line of no known kind")
+
+
+def notes_of(config: Config | Site) -> list[str]:
+    """Return what is asked of the lines and is nobody's here to do, a line each that begins with the key."""
+    sections: list[tuple[str, object]]
+    if isinstance(config, Config):
+        sections = [(f"port.{port.name}", port) for port in config.port if port.answers]
+    else:
+        sections = [(f"line.{line.name}", line) for line in config.line]
+    # The meter has the resistors itself. Linux has no call for them, and a USB adapter has jumpers.
+    return [
+        f"{place}.bias: the line's bias resistors are the adapter's: fit or set them there"
+        for place, section in sections
+        if isinstance(section, SerialSection | Rs485Line) and section.bias
+    ]
+
+
+def _tap(name: str, meters: Mapping[int, Meter], make: Callable[[], Tap]) -> Tap:
+    """Return the tap of a port: one that is set up anew goes on counting, and keeps its faults."""
+    there = next(iter(meters.values())).faults.taps
+    found = next((tap for tap in there if isinstance(tap, Tap) and tap.name == name), None)
+    return make() if found is None else found
 
 
 def _station_of(meter: Meter) -> Callable[[float], Station]:

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
+from math import inf
 from typing import Final
+from weakref import ReferenceType, ref
 
 from iondlms.acse import MechanismName, Policy
 from iondlms.codec.axdr import Tag
 from iondlms.cosem import LogicalDevice
-from iondlms.errors import DataAccessResult, LocalError
-from iondlms.ion.clock import ClockSetup, setup_from_zone
-from iondlms.ion.factory import Factory
-from iondlms.ion.framework import Framework, default_framework
+from iondlms.errors import DataAccessResult, LocalError, TemporaryFailure
+from iondlms.ion.framework import Framework
+from iondlms.ion.log import Log
 from iondlms.ion.meter import IonMeter
-from iondlms.ion.periodic_timer import PeriodicTimer
+from iondlms.ion.recorder import DataRecorderSetup, memory_log
 from iondlms.ion.source import Source
 from iondlms.ion.state import Pending, Saved
-from iondlms.meter.config import Config, ConfigError, PortSection
+from iondlms.meter.config import Config, PortSection
 from iondlms.meter.endpoint import MeterEndpoint, PortSetup
+from iondlms.meter.fault_rules import FaultRule
+from iondlms.meter.fault_sections import rules_for
+from iondlms.meter.faults import MeterFaults
+from iondlms.meter.framework import device_name, framework_of, source_of
 from iondlms.meter.objects import CLOCK, Presentation, logical_device
+from iondlms.meter.reload import Change, When, changes_between, exports_of
 from iondlms.meter.service import Application, ClientAccess
-from iondlms.meter.source_sections import ReplaySection
-from iondlms.sources import make_source
 from iondlms.xdlms.initiate import Conformance
 
-__all__ = ["Meter", "faults_of", "framework_of", "source_of"]
+__all__ = ["Meter"]
 
 PUBLIC_CLIENT: Final = 16
 READING_AND_SETTING_CLIENT: Final = 1
@@ -39,17 +43,22 @@ _READING: Final = (
     | Conformance.SELECTIVE_ACCESS
 )
 _TIME: Final = frozenset(((CLOCK, 2),))
-_LDN_OCTETS: Final = 16
-# Two switches a year: twenty pairs from some years back still reach well ahead.
-_DST_YEARS_BACK: Final = 5
 
 
 class Meter:
     """One virtual ION meter. `now` is seconds, monotonic; it never reads a clock.
 
     `commit` gets each batch of rows and state that must outlive a power cut, and whoever takes it calls
-    `publish` once it is safe; without it a batch is published at once. `speed` is how many of the meter's
-    seconds pass in one of `now`. LocalError for a configuration that contradicts itself.
+    `publish` once it is safe; without it a batch is published at once. A batch that steps the clock must be
+    safe when `commit` returns, or it raises LocalError; `unsafe` tells beforehand that it would.
+
+    `speed` is how many of the meter's seconds pass in one of `now`. LocalError for a configuration that
+    contradicts itself.
+
+    Meters alike share one configuration: what is each one's own are its `framework`, in place of the one that
+    the configuration describes, and its source. `heartbeat_s` is that of `IonMeter`.
+    With `devices`, the COSEM objects are made when a client connects, and go when they are no longer in that
+    queue and no client is connected.
     """
 
     def __init__(
@@ -60,48 +69,102 @@ class Meter:
         source: Source | None = None,
         commit: Callable[[Pending], None] | None = None,
         speed: float = 1.0,
+        framework: Framework | None = None,
+        make_log: Callable[[DataRecorderSetup], Log] = memory_log,
+        devices: deque[LogicalDevice] | None = None,
+        heartbeat_s: int | None = 60,
     ) -> None:
         self._speed = speed
         self._base = 0.0  # the `now`, ours and the meter's, at which the speed was set
         self._ion_base = 0.0
         self.config = Config() if config is None else config
+        self.unsafe = ""  # why nothing can be made durable now; set by whoever takes the batches
         self._commit = self.publish if commit is None else commit
-        framework = framework_of(self.config, start_year)
+        if framework is None:
+            framework = framework_of(self.config, start_year)
         if source is None:
             source = source_of(self.config, framework)
-        self.ion = IonMeter(framework, source)
+        self.ion = IonMeter(framework, source, heartbeat_s=heartbeat_s, make_log=make_log)
+        self._fault = self.config.fault
+        self.faults = MeterFaults(self, self._rules())
         settings = self.config.meter
-        self.logical_device_name = settings.logical_device_name or _device_name(
+        self.logical_device_name = settings.logical_device_name or device_name(
             settings.manufacturer, framework.factory
         )
+        self._start_year = start_year
+        self._event_profile = self.config.event_log.profile_obis
+        self._devices = devices
+        self._device: LogicalDevice | ReferenceType[LogicalDevice] | None = None
+        if devices is None:
+            self._device = self._make_device()
+        self._clients = _clients(self.config.password())
+
+    @property
+    def device(self) -> LogicalDevice:
+        """The COSEM objects of the meter."""
+        device = self._device
+        if isinstance(device, ReferenceType):
+            device = device()
+        if device is None:
+            device = self._make_device()
+            self._device = ref(device)
+        if self._devices is not None and (not self._devices or self._devices[-1] is not device):
+            self._devices.append(device)
+        return device
+
+    def _make_device(self) -> LogicalDevice:
+        settings = self.config.meter
         presentation = Presentation(
             settings.deviation,
             Tag.DATE_TIME if settings.date_time == "date-time" else Tag.OCTET_STRING,
             settings.scaler,
         )
-        self.device: LogicalDevice = logical_device(
-            self.ion, self.logical_device_name.encode("ascii"), presentation
-        )
-        password = self.config.password()
-        public = ClientAccess(Policy(MechanismName.LOWEST), _READING)
-        setting = ClientAccess(Policy(MechanismName.LOW, password), _READING | Conformance.SET)
-        base = Application(
-            self.device,
-            {PUBLIC_CLIENT: public, READING_AND_SETTING_CLIENT: setting},
-            settings.long_answers == "segment",
-            DataAccessResult(settings.unknown_object),
-        )
-        # The right to set the time exists on the Time Sync Source alone; object_list says so too.
-        with_time = {
-            PUBLIC_CLIENT: public,
-            READING_AND_SETTING_CLIENT: replace(setting, writable=_TIME),
-        }
-        self._applications = (base, replace(base, clients=with_time))
+        name = self.logical_device_name.encode("ascii")
+        return logical_device(self.ion, name, presentation, self._event_profile)
+
+    def changes(self, config: Config) -> list[Change]:
+        """Return what a newer configuration changes in the modules; LocalError if it contradicts itself."""
+        wanted = framework_of(config, self._start_year)
+        profile = config.event_log.profile_obis
+        return list(changes_between(self.ion, wanted, self._event_profile, profile))
+
+    def apply(self, config: Config, now: float, *, clearing: bool = False) -> list[Change]:
+        """Make the changes that lose nothing; with `clearing` also those that clear logs or move the clock.
+
+        Return all changes: those that were made are `When.NOW`. LocalError while the meter has no power, or
+        for a configuration that contradicts itself; then nothing has changed.
+        """
+        changes = self.changes(config)
+        wanted = framework_of(config, self._start_year)
+        running = self.ion.framework
+        if clearing:
+            made = replace(
+                wanted,
+                factory=running.factory,
+                clock=replace(wanted.clock, time_sync_source=running.clock.time_sync_source),
+            )
+            changes = [replace(each, when=When.NOW) if each.when is When.APPLY else each for each in changes]
+        else:
+            made = exports_of(running, wanted)
+        if any(each.when is When.NOW for each in changes):
+            self.ion.change(made, self._ion_now(now))
+            self._event_profile = config.event_log.profile_obis
+            self.device.replace(self._make_device().objects[1:])
+            self.advance(now)
+        if config.fault != self._fault:
+            self._fault = config.fault
+            self.faults.give(self._rules(), now)
+            changes.append(Change("Faults", "those of the file are armed anew", When.NOW))
+        return changes
+
+    def _rules(self) -> list[FaultRule]:
+        return rules_for(self._fault, {port.unit_id for port in self.config.port})
 
     def start(self, utc_ms: int, now: float, saved: Saved | None = None) -> None:
         """Power up at an instant, UTC milliseconds; the first start makes `history` rows."""
         self._base = self._ion_base = now
         self.ion.start(utc_ms, now, saved, history_rows=self.config.meter.history)
+        self.faults.start(now)
         self.advance(now)
 
     def run_at(self, speed: float, now: float) -> None:
@@ -112,7 +175,9 @@ class Meter:
         return self._ion_base + (now - self._base) * self._speed
 
     def advance(self, now: float) -> None:
-        """Let everything happen that is due: timers, rows, switches of daylight saving."""
+        """Let everything happen that is due: timers, rows, switches of daylight saving, faults."""
+        if self.faults.timed:
+            self.faults.advance(now)
         batch = self.ion.advance(self._ion_now(now))
         if batch:
             self._commit(batch)
@@ -120,9 +185,18 @@ class Meter:
     def next_deadline(self) -> float | None:
         """Return when `advance` has something to do."""
         deadline = self.ion.next_deadline()
-        if deadline is None or self._speed <= 0:
-            return None
-        return self._base + (deadline - self._ion_base) / self._speed
+        ion = None if deadline is None or self._speed <= 0 else self._now_of(deadline)
+        if not self.faults.timed:
+            return ion
+        fault = self.faults.next_deadline()
+        return fault if ion is None else ion if fault is None else min(ion, fault)
+
+    def _now_of(self, ion_now: float) -> float:
+        return self._base + (ion_now - self._ion_base) / self._speed
+
+    def now_at(self, utc_ms: int) -> float:
+        """Return the `now` at which the meter's UTC will be this."""
+        return self._now_of(self.ion.clock.now_at(utc_ms)) if self._speed > 0 else inf
 
     def log_event(self, priority: int, cause: str, effect: str, now: float) -> None:
         """Log an event of the host, such as a lost source; the next `advance` hands it to `commit`."""
@@ -142,11 +216,11 @@ class Meter:
         """Return the meter's UTC in milliseconds."""
         return self.ion.clock.utc_ms(self._ion_now(now))
 
-    def power_down(self, now: float) -> None:
+    def power_down(self, now: float, why: str = "") -> None:
         """Cut the power, or stop in good order: nothing is recorded after it, all is handed to `commit`."""
         if not self.powered:
             return  # stopped in the middle of an outage: it is down already
-        self.ion.power_down(self._ion_now(now))
+        self.ion.power_down(self._ion_now(now), why)
         self.advance(now)
 
     def power_up(self, now: float) -> None:
@@ -154,13 +228,72 @@ class Meter:
         self.ion.power_up(self._ion_now(now))
         self.advance(now)
 
+    def step_clock(self, step_s: float, now: float) -> None:
+        """Set the clock forward, or back; LocalError without power, AccessError beyond its years."""
+        ion_now = self._ion_now(now)
+        utc_ms = self.ion.clock.utc_ms(ion_now) + round(step_s * 1000)
+        self.ion.set_time(utc_ms, ion_now, self.ion.framework.clock.time_sync_source)
+        self.advance(now)
+
+    def master_reset(self, now: float) -> None:
+        """Set all registers to 0 and clear all Data Recorders; LocalError without power."""
+        self.ion.master_reset(self._ion_now(now))
+        self.advance(now)
+
+    def pulse(self, recorder: str, now: float) -> bool:
+        """Pulse a recorder's Record input; return whether that made a row. LocalError for no such one."""
+        made = self.ion.pulse(recorder, self._ion_now(now))
+        self.advance(now)
+        return made
+
+    def rearm(self, recorder: str, now: float) -> None:
+        """Pulse a Data Recorder's Rearm input; LocalError for no such one."""
+        self.ion.rearm(recorder, self._ion_now(now))
+        self.advance(now)
+
+    @property
+    def source(self) -> Source:
+        """What feeds the Power Meter."""
+        return self.ion.power_meter.source
+
+    @source.setter
+    def source(self, source: Source) -> None:
+        self.ion.power_meter.source = source
+
     def publish(self, batch: Pending) -> None:
         """Let clients see a batch that is safe now; batches come in order."""
         self.ion.publish(batch)
 
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Within it a SET is done; at its end what that has changed is safe, or TemporaryFailure."""
+        if self.unsafe:
+            raise TemporaryFailure(self.unsafe)
+        yield
+        batch = self.ion.advance(self.ion.now)
+        try:
+            if batch:
+                self._commit(batch)
+        except LocalError as error:
+            raise TemporaryFailure(str(error)) from error
+
+    def _report(self, priority: int, cause: str, effect: str) -> None:
+        self.ion.log_event(priority, cause, effect, self.ion.now)
+
     def application(self, port: str) -> Application:
         """Return what associations on the port share."""
-        return self._applications[self.ion.clock.accepts(port)]
+        settings = self.config.meter
+        return Application(
+            self.device,
+            # The right to set the time exists on the Time Sync Source alone; object_list says so too.
+            self._clients[self.ion.clock.accepts(port)],
+            settings.long_answers == "segment",
+            DataAccessResult(settings.unknown_object),
+            self._kept,
+            port,
+            self._report,
+            self.faults.instead,
+        )
 
     def endpoint(self, port: PortSection | None = None, now: float = 0.0) -> MeterEndpoint:
         """Return an endpoint for a line of this port, the first one configured if none is named."""
@@ -178,97 +311,12 @@ class Meter:
         return MeterEndpoint(self, setup, now)
 
 
-def framework_of(config: Config, start_year: int) -> Framework:
-    """Return the ION set-up that a configuration describes; LocalError if it contradicts itself."""
-    settings, clock = config.meter, config.clock
-    made = ClockSetup()
-    if clock.zone != "UTC":
-        with _named("clock.zone"):
-            made = _zone(clock.zone, start_year - _DST_YEARS_BACK)
-    made = replace(
-        made,
-        time_sync_source=clock.time_sync_source,
-        time_sync_type=clock.time_sync_type,
-        event_threshold_ms=round(clock.event_threshold * 1000),
+@lru_cache(maxsize=16)
+def _clients(password: bytes | None) -> tuple[Mapping[int, ClientAccess], Mapping[int, ClientAccess]]:
+    """Return who may do what: on any port, and on the Time Sync Source."""
+    public = ClientAccess(Policy(MechanismName.LOWEST), _READING)
+    setting = ClientAccess(Policy(MechanismName.LOW, password), _READING | Conformance.SET)
+    return (
+        {PUBLIC_CLIENT: public, READING_AND_SETTING_CLIENT: setting},
+        {PUBLIC_CLIENT: public, READING_AND_SETTING_CLIENT: replace(setting, writable=_TIME)},
     )
-    defaults = default_framework(settings.model)
-    with _named("meter.revision"):
-        factory = Factory(
-            settings.model,
-            settings.serial.strip() or _serial_number(defaults.factory.serial_number, config),
-            settings.revision,
-            settings.owner,
-            settings.tag_1,
-            settings.tag_2,
-        )
-    framework = default_framework(settings.model, factory=factory, clock=made)
-    load_timer, billing_timer = (
-        PeriodicTimer(trigger.name, int(section.period))
-        for trigger, section in zip(framework.triggers, (config.load_profile, config.billing), strict=True)
-    )
-    load_recorder, billing_recorder = framework.data_recorders
-    return replace(
-        framework,
-        triggers=(load_timer, billing_timer),
-        data_recorders=(
-            replace(load_recorder, depth=config.load_profile.depth),
-            replace(billing_recorder, depth=config.billing.depth),
-        ),
-    )
-
-
-def source_of(config: Config, framework: Framework) -> Source:
-    """Return the source that a configuration names; ConfigError for its file, or for a missing extra."""
-    # What the section alone can tell was told when it was read.
-    section = config.source
-    with _named("source.path" if isinstance(section, ReplaySection) else "source.kind"):
-        return make_source(section.settings(config.meter.seed, framework.clock.tz_offset_min))
-
-
-def faults_of(config: Config) -> list[str]:
-    """Return what is wrong with a configuration whose sections are right each by itself, a line each."""
-    faults: list[str] = []
-    framework = default_framework(config.meter.model)
-    year = 2020  # any does: zones are there or not
-    for part in (
-        lambda: framework_of(config, year),
-        lambda: _device_name(config.meter.manufacturer, framework_of(config, year).factory),
-        lambda: source_of(config, framework),
-        config.password,
-    ):
-        try:
-            part()
-        except LocalError as error:
-            faults += str(error).splitlines()
-    return list(dict.fromkeys(faults))
-
-
-# A site of a thousand meters has few zones, and each is some 10 ms of looking.
-_zone = lru_cache(maxsize=16)(setup_from_zone)
-
-
-@contextmanager
-def _named(key: str) -> Iterator[None]:
-    """Let an error of the ION modules begin with the key that it comes from."""
-    try:
-        yield
-    except LocalError as error:
-        lines = str(error).splitlines()
-        raise ConfigError("\n".join(f"{key}: {line}" for line in lines)) from error
-
-
-def _serial_number(example: str, config: Config) -> str:
-    """Return a serial number that differs from meter to meter, in the form of the model's own."""
-    return f"{example[:2]}-{config.port[0].unit_id:04d}A{config.meter.seed % 1000:03d}-01"
-
-
-def _device_name(manufacturer: str, factory: Factory) -> str:
-    """Return manufacturer, model and the end of the serial number, 16 characters at most."""
-    serial = re.sub(r"[^0-9A-Za-z]", "", re.sub(r"-\d\d$", "", factory.serial_number))
-    name = manufacturer + factory.device_type.removeprefix("ION")
-    room = _LDN_OCTETS - len(name)
-    if not serial:
-        raise ConfigError(
-            f"meter.serial: {factory.serial_number!r} has no letter or figure to name the device by"
-        )
-    return name + serial[-room:]

@@ -6,17 +6,14 @@ COSEM has date-times, types, scalers and units.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import islice
+from datetime import UTC, datetime
 from typing import Final, Literal
 
 from iondlms.codec import make
 from iondlms.codec.axdr import NULL, Data, Tag
-from iondlms.codec.columns import Row, RowPlan
 from iondlms.codec.datetimes import (
-    EPOCH,
     MAX_DEVIATION,
     NO_DEVIATION,
     UNSPECIFIED,
@@ -25,7 +22,9 @@ from iondlms.codec.datetimes import (
     instant_of,
     milliseconds_of,
 )
+from iondlms.codec.instants import date_times, local_octets
 from iondlms.codec.obis import ObisCode
+from iondlms.codec.octets import Octets
 from iondlms.cosem import (
     CaptureObject,
     Clock,
@@ -37,37 +36,37 @@ from iondlms.cosem import (
     Rows,
     SapAssignment,
 )
-from iondlms.errors import DecodeError, LocalError, OtherReason
-from iondlms.ion.log import NO_VALUE, Log, RowFormat
+from iondlms.errors import DecodeError, OtherReason
+from iondlms.ion.log import Log
 from iondlms.ion.log_export import DlmsLogExport
 from iondlms.ion.meter import IonMeter
-from iondlms.ion.quantities import Kind, Quantity, quantity
+from iondlms.ion.quantities import Quantity, quantity
 from iondlms.ion.recorder import DataRecorder
+from iondlms.meter.event_profile import CLOCK, event_objects
+from iondlms.meter.log_rows import ExportColumns, LogRows
 
-__all__ = ["CLOCK", "STATUS_WORD", "ClockView", "Presentation", "logical_device"]
+__all__ = [
+    "CLOCK",
+    "LOGICAL_DEVICE_NAME",
+    "SAP_ASSIGNMENT",
+    "STATUS_WORD",
+    "ClockView",
+    "Presentation",
+    "logical_device",
+]
 
-CLOCK: Final = ObisCode.parse("0-0:1.0.0*255")
 STATUS_WORD: Final = ObisCode.parse("0-0:97.97.0*255")
 SAP_ASSIGNMENT: Final = ObisCode.parse("0-0:41.0.0*255")
 LOGICAL_DEVICE_NAME: Final = ObisCode.parse("0-0:42.0.0*255")
 MANAGEMENT_SAP: Final = 1
 
-CRYSTAL: Final = 1  # clock base: the meters keep time by their own oscillator
-_UNITS: Final = {
-    "Wh": 30,
-    "varh": 32,
-    "VAh": 31,
-    "W": 27,
-    "var": 29,
-    "VA": 28,
-    "V": 35,
-    "A": 33,
-    "Hz": 44,
-    "": 255,
-}
+# Clock base (IEC 62056-62 5.4)
+NOT_DEFINED: Final = 0
+CRYSTAL: Final = 1
+MAINS_50_HZ: Final = 2
+MAINS_60_HZ: Final = 3
+_TAGS: Final = {"long64": Tag.LONG64, "double-long": Tag.DOUBLE_LONG}
 _RANGE: Final = {Tag.DOUBLE_LONG: 1 << 31, Tag.LONG64: 1 << 63}
-_DAY_MS: Final = 86_400_000
-_ROWS_A_PIECE: Final = 64  # some 2.5 kB encoded: twenty blocks of one frame each
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,6 @@ class ClockView:
     def __init__(self, ion: IonMeter, presentation: Presentation) -> None:
         self._ion = ion
         self._deviation = presentation.deviation
-        self._days: dict[int, bytes] = {}
 
     # How an instant is shown
 
@@ -93,23 +91,21 @@ class ClockView:
         """Return the 12 octets of an instant, without the clock's own validity."""
         clock = self._ion.clock
         offset = 0 if self._deviation == "utc" else clock.offset_min(utc_ms)
-        days, rest = divmod(utc_ms + offset * 60_000, _DAY_MS)
-        seconds, milliseconds = divmod(rest, 1000)
-        minutes, second = divmod(seconds, 60)
-        hour, minute = divmod(minutes, 60)
-        date = self._days.get(days) or self._date(days)
-        time = bytes((hour, minute, second, milliseconds // 10))
-        return date + time + self._tail(offset, offset != clock.tz_offset_min and self._deviation != "utc")
+        return local_octets(utc_ms + offset * 60_000) + self._tail(offset)
 
-    def _date(self, days: int) -> bytes:
-        date = EPOCH + timedelta(days=days)
-        octets = date.year.to_bytes(2, "big") + bytes((date.month, date.day, date.isoweekday()))
-        if len(self._days) > 400:  # a year of rows is read day by day; older days are not asked again
-            self._days.clear()
-        self._days[days] = octets
-        return octets
+    def shown_all(self, instants: Sequence[int]) -> Octets:
+        """Return the same of many instants, one at least."""
+        clock = self._ion.clock
+        ordered = sorted(instants)  # they are in order but where the clock was set back, and that is quick
+        switch = None if self._deviation == "utc" else clock.next_dst_switch(ordered[0])
+        if switch is not None and switch <= ordered[-1]:
+            return Octets(b"".join(map(self.shown, instants)), 12)
+        offset = 0 if self._deviation == "utc" else clock.offset_min(ordered[0])
+        offset_ms = offset * 60_000
+        return date_times([at + offset_ms for at in instants], self._tail(offset))
 
-    def _tail(self, offset: int, daylight: bool) -> bytes:
+    def _tail(self, offset: int) -> bytes:
+        daylight = offset != self._ion.clock.tz_offset_min and self._deviation != "utc"
         deviation = {"reversed": offset, "unspecified": NO_DEVIATION}.get(self._deviation, -offset)
         status = ClockStatus.DAYLIGHT_SAVING if daylight else ClockStatus(0)
         return deviation.to_bytes(2, "big", signed=True) + bytes((status,))
@@ -218,75 +214,20 @@ class ClockView:
         return bool(setup.dst_offset_min and setup.dst_pairs)
 
     def clock_base(self) -> int:
-        """Return what the clock runs by."""
-        return CRYSTAL
-
-
-class _LogRows:
-    """Some rows as they were when they were asked for: their octets, copied."""
-
-    def __init__(self, packed: bytes, row_format: RowFormat, columns: _Columns) -> None:
-        self._packed = packed
-        self._format = row_format
-        self._columns = columns
-
-    def __len__(self) -> int:
-        return len(self._packed) // self._format.stride
-
-    def encoded(self, columns: Sequence[int] | None) -> Iterator[bytes]:
-        """Yield the encoded rows, a few at a time."""
-        rows = self._columns.rows(self._format.struct.iter_unpack(self._packed), columns)
-        plan = self._columns.plan(columns)
-        while piece := list(islice(rows, _ROWS_A_PIECE)):
-            try:
-                yield plan.encode(piece)
-            except LocalError:
-                # A value beyond its type, once in a meter's life: it is sent as "no value".
-                yield plan.encode([_fitting(row, plan.tags) for row in piece])
-
-
-def _fitting(row: Row, tags: Sequence[Tag]) -> Row:
-    return tuple(
-        None
-        if tag in _RANGE and isinstance(value, int) and not -_RANGE[tag] <= value < _RANGE[tag]
-        else value
-        for value, tag in zip(row, tags, strict=True)
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    """The columns of one export: timestamp, status where it is enabled, then chosen sources."""
-
-    sources: tuple[int, ...]  # index of the recorder's source, by column
-    tags: tuple[Tag, ...]
-    status: bool
-    view: ClockView
-
-    def plan(self, columns: Sequence[int] | None) -> RowPlan:
-        return RowPlan(self.tags if columns is None else [self.tags[column] for column in columns])
-
-    def rows(
-        self, packed: Iterator[tuple[int, ...]], columns: Sequence[int] | None
-    ) -> Iterator[tuple[int | bytes | None, ...]]:
-        """Yield rows of plain values, of the chosen columns."""
-        shown = self.view.shown
-        # Where a column's value stands in the unpacked row: time, status, sources.
-        places = [0, *([1] if self.status else ()), *(2 + source for source in self.sources)]
-        chosen = places if columns is None else [places[column] for column in columns]
-        for row in packed:
-            yield tuple(
-                [
-                    shown(row[0]) if place == 0 else None if (value := row[place]) == NO_VALUE else value
-                    for place in chosen
-                ]
-            )
+        """Return what the clock runs by, as the Clock Source says."""
+        source = self._ion.clock.setup.clock_source
+        if source == "INTERNAL":
+            return CRYSTAL
+        hertz = self._ion.value("Freq") if source == "LINE FREQ" else None
+        if hertz is None:
+            return NOT_DEFINED  # whoever sets the time over the line may have it from anywhere
+        return MAINS_50_HZ if hertz < 55_000 else MAINS_60_HZ
 
 
 class _LogBuffer:
     """A Data Recorder's log as the buffer of a profile."""
 
-    def __init__(self, recorder: DataRecorder, columns: _Columns) -> None:
+    def __init__(self, recorder: DataRecorder, columns: ExportColumns) -> None:
         self._recorder = recorder
         self._columns = columns
 
@@ -298,8 +239,8 @@ class _LogBuffer:
         return self._log.count
 
     def _rows(self, runs: Sequence[tuple[int, int]]) -> Rows:
-        packed = b"".join([self._log.packed(first, end) for first, end in runs])
-        return _LogRows(packed, self._recorder.row_format, self._columns)
+        pieces = [piece for first, end in runs for piece in self._log.pieces(first, end)]
+        return LogRows(pieces, self._recorder.row_format, self._columns)
 
     def entries(self, first: int, last: int) -> Rows:
         """Return rows by number, from 1."""
@@ -321,7 +262,7 @@ class _LogBuffer:
 
 
 def _tag(item: Quantity) -> Tag:
-    return Tag.LONG64 if item.kind is Kind.ENERGY else Tag.DOUBLE_LONG
+    return _TAGS[item.cosem_type]
 
 
 def _value(ion: IonMeter, item: Quantity) -> Callable[[], Data]:
@@ -337,7 +278,7 @@ def _value(ion: IonMeter, item: Quantity) -> Callable[[], Data]:
 
 def _register(ion: IonMeter, code: str, item: Quantity, presentation: Presentation) -> Register:
     scaler = item.exponent or presentation.scaler
-    return Register(ObisCode.parse(code), _value(ion, item), scaler, _UNITS[item.unit])
+    return Register(ObisCode.parse(code), _value(ion, item), scaler, item.cosem_unit)
 
 
 def _profile(
@@ -353,7 +294,7 @@ def _profile(
         captured.append(CaptureObject(Register.class_id, ObisCode.parse(code), 2))
         tags.append(_tag(quantity(recorder.setup.sources[index])))
     sources = tuple(index for index, _ in export.columns())
-    columns = _Columns(sources, tuple(tags), export.status_register, view)
+    columns = ExportColumns(sources, tuple(tags), export.status_register, view)
     return ProfileGeneric(ObisCode.parse(export.profile_obis), captured, _LogBuffer(recorder, columns))
 
 
@@ -365,10 +306,13 @@ def _latest_status(recorder: DataRecorder) -> Callable[[], Data]:
     return value
 
 
-def logical_device(ion: IonMeter, name: bytes, presentation: Presentation) -> LogicalDevice:
+def logical_device(
+    ion: IonMeter, name: bytes, presentation: Presentation, event_profile: str = ""
+) -> LogicalDevice:
     """Return the objects of a meter: identity, clock, status, each export's profile and its registers.
 
-    LocalError if two of them would carry one logical name.
+    With the logical name of an event profile the event log is one too. LocalError if two of them would
+    carry one logical name.
     """
     view = ClockView(ion, presentation)
     exports = ion.framework.dlms_log_exports
@@ -382,6 +326,8 @@ def logical_device(ion: IonMeter, name: bytes, presentation: Presentation) -> Lo
         recorder = ion.recorders[with_status[0].data_recorder]
         objects.append(DataObject(STATUS_WORD, _latest_status(recorder)))
     objects += [_profile(ion, export, view, presentation) for export in exports]
+    if event_profile:
+        objects += event_objects(ion.event_log, ObisCode.parse(event_profile), view, presentation.date_time)
     registers: dict[str, Register] = {}
     for export in exports:
         sources = ion.recorders[export.data_recorder].setup.sources

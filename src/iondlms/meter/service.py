@@ -7,8 +7,10 @@ comes in the wrong state, or cannot be read, is refused in `handle`, from the ta
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from iondlms.acse import (
@@ -37,6 +39,8 @@ from iondlms.errors import (
     NoLongGetInProgress,
     ObjectUndefined,
 )
+from iondlms.ion.event_log import Priority
+from iondlms.meter.objects import CLOCK
 from iondlms.meter.refusals import Cause, refusal
 from iondlms.xdlms.apdu import SENT_BY_SERVERS, Apdu, decode_apdu
 from iondlms.xdlms.blocks import BlockCutter
@@ -57,7 +61,7 @@ from iondlms.xdlms.initiate import (
 )
 from iondlms.xdlms.set import SetRequestNormal, SetResponseNormal
 
-__all__ = ["MANAGEMENT_LOGICAL_DEVICE", "Application", "Association", "ClientAccess", "LinkLimits"]
+__all__ = ["MANAGEMENT_LOGICAL_DEVICE", "Application", "Association", "ClientAccess", "Instead", "LinkLimits"]
 
 _LOG: Final = logging.getLogger("iondlms.meter.service")
 
@@ -87,6 +91,21 @@ class Application:
     clients: Mapping[int, ClientAccess]  # by client SAP
     segment_long_answers: bool = False
     unknown_object: DataAccessResult = DataAccessResult.OBJECT_UNDEFINED
+    # Around each SET: what it did is durable before it is answered; AccessError where it cannot be.
+    kept: Callable[[], AbstractContextManager[None]] = nullcontext
+    port: str = ""  # its name
+    # Takes what belongs into the event log: an event's priority, cause and effect.
+    report: Callable[[int, str, str], None] = lambda *_: None
+    instead: Instead = field(default_factory=lambda: Instead())
+
+
+class Instead:
+    """What the next APDU of a meter is answered with in place of being served: a fault on demand."""
+
+    __slots__ = ("answer",)
+
+    def __init__(self) -> None:
+        self.answer: Callable[[bytes], bytes] | None = None
 
 
 class LinkLimits(NamedTuple):
@@ -100,7 +119,7 @@ class LinkLimits(NamedTuple):
 class Association:
     """The association of one client SAP, from the first AARQ to whatever ends it."""
 
-    __slots__ = ("_application", "_client", "_client_sap", "_cutter", "_limits", "_state", "_view")
+    __slots__ = ("_application", "_client", "_client_sap", "_cutter", "_limits", "_state", "_view", "rest")
 
     def __init__(self, application: Application, client_sap: int) -> None:
         self._application = application
@@ -110,6 +129,9 @@ class Association:
         self._view: AssociationView | None = None
         self._cutter: BlockCutter | None = None
         self._limits = LinkLimits(0, 0, 0)
+        # What follows the octets that `handle` returned last: an answer that may have any length is not made
+        # before the link has carried what comes before it.
+        self.rest: Iterator[bytes] | None = None
 
     @property
     def associated(self) -> bool:
@@ -122,9 +144,12 @@ class Association:
 
     def handle(self, apdu: bytes, limits: LinkLimits) -> bytes | None:
         """Return the answer to an APDU, None where there is none; never raises for what was received."""
+        self.rest = None
         if not apdu:
             return None
         self._limits = limits
+        if self._application.instead.answer is not None:
+            return self._answer_instead(apdu, self._application.instead)
         tag = apdu[0]
         if tag == _AARQ:
             return self._associate(apdu)
@@ -134,6 +159,23 @@ class Association:
             self._step(ServerInput.SERVER_APDU)
             return refusal(Cause.SERVER_ONLY)
         return self._serve(apdu)
+
+    def next_block(self, apdu: bytes) -> bytes | None:
+        """Return the block that the APDU asks for if it is just the request that is due, None for all else.
+
+        The same as `handle` would return, without the way there: while there is a transfer the association
+        is open and has negotiated it.
+        """
+        cutter = self._cutter
+        if cutter is None or apdu != cutter.due or self._application.instead.answer is not None:
+            return None
+        self.rest = None
+        return cutter.next_block()
+
+    def _answer_instead(self, apdu: bytes, instead: Instead) -> bytes | None:
+        answer, instead.answer = instead.answer, None
+        self._cutter = None  # a meter that fails has lost its place too
+        return None if answer is None else answer(apdu)
 
     def _step(self, event: ServerInput) -> str:
         step = SERVER[self._state, event]
@@ -147,10 +189,9 @@ class Association:
 
     def _associate(self, octets: bytes) -> bytes | None:
         try:
-            aarq = Aarq.decode(octets)
+            aarq, request = _proposal(octets)
         except DecodeError:
             return self._refuse_association(ServiceUser.NO_REASON_GIVEN, _initiate_error(InitiateError.OTHER))
-        request = _initiate_request(aarq)
         if request is not None and not request.response_allowed:
             self._step(ServerInput.AARQ_UNCONFIRMED)
             return None
@@ -165,6 +206,10 @@ class Association:
             )
         response = negotiate(request, client.conformance, self._limits.max_request)
         if diagnostic is not None or isinstance(response, ConfirmedServiceError):
+            if diagnostic is not None:
+                # An event only here: of clients that are not there, or of noise, anybody can make any number.
+                effect = f"client {self._client_sap} refused: {_words(diagnostic)}"
+                self._report(Priority.WARNING, "Association", effect)
             return self._refuse_association(diagnostic or ServiceUser.NO_REASON_GIVEN, response)
         self._step(ServerInput.AARQ_ACCEPTED)
         self._cutter = None
@@ -179,13 +224,14 @@ class Association:
             writable=client.writable if Conformance.SET in response.negotiated_conformance else frozenset(),
         )
         _LOG.info("client %d associated", self._client_sap)
+        self._report(Priority.INFORMATION, "Association", f"opened by client {self._client_sap}")
         return Aare(AssociationResult.ACCEPTED, user_information=response.encode()).encode()
 
     def _refuse_association(
         self, diagnostic: Diagnostic, information: InitiateResponse | ConfirmedServiceError
     ) -> bytes:
         self._step(ServerInput.AARQ_REFUSED)
-        _LOG.info("client %d refused: %s", self._client_sap, diagnostic.name.lower().replace("_", "-"))
+        _LOG.info("client %d refused: %s", self._client_sap, _words(diagnostic))
         result = AssociationResult.REJECTED_PERMANENT
         return Aare(result, diagnostic, user_information=information.encode()).encode()
 
@@ -194,6 +240,18 @@ class Association:
         if self._step(ServerInput.RLRQ) == "send_rlre":
             return Rlre(reason=0).encode()
         return None
+
+    # --- the event log ----------------------------------------------------------------------------
+
+    def _report(self, priority: Priority, what: str, effect: str) -> None:
+        self._application.report(priority, f"{what} over {self._application.port}", effect)
+
+    def _report_refused(self, request: Apdu | None, why: str) -> None:
+        """Tell of an attempt to set the time that came to nothing; what succeeds the Clock module tells."""
+        if isinstance(request, SetRequestNormal):
+            attribute = request.attribute
+            if (attribute.instance_id, attribute.attribute_id) == (CLOCK, 2):
+                self._report(Priority.WARNING, "Time set", f"client {self._client_sap} refused: {why}")
 
     # --- services ---------------------------------------------------------------------------------
 
@@ -214,9 +272,11 @@ class Association:
         view = self._view
         if self._step(event) != "serve" or service is None or view is None:
             if self._state is ServerState.IDLE:
+                self._report_refused(request, "there is no association")
                 return refusal(Cause.NOT_ASSOCIATED)
             return refusal(Cause.MALFORMED if request is None else Cause.NOT_OFFERED)
         if service.needs(request) & ~view.conformance:
+            self._report_refused(request, "SET was not negotiated")
             return refusal(Cause.NOT_NEGOTIATED)
         return service.handler(self, request, view)
 
@@ -233,6 +293,9 @@ class Association:
                 view,
             )
             cutter = BlockCutter(chunks, request.invoke, limit)
+            if limit >= _NO_LIMIT:
+                self.rest = cutter.pieces()
+                return GetResponseNormal(request.invoke, next(self.rest, b"")).encode()
             whole = cutter.whole(limit - _RESPONSE_NORMAL_OVERHEAD)
             if whole is not None:
                 return GetResponseNormal(request.invoke, whole).encode()
@@ -282,21 +345,37 @@ class Association:
         attribute = request.attribute
         result = DataAccessResult.SUCCESS
         try:
-            self._application.device.set(
-                attribute.class_id,
-                attribute.instance_id,
-                attribute.attribute_id,
-                _selection(request.access),
-                request.value,
-                view,
-            )
+            with self._application.kept():
+                self._application.device.set(
+                    attribute.class_id,
+                    attribute.instance_id,
+                    attribute.attribute_id,
+                    _selection(request.access),
+                    request.value,
+                    view,
+                )
         except AccessError as error:
             result = self._result(error)
+            # Who may set at all, but not here, is on the wrong port.
+            self._report_refused(
+                request, str(error) if view.writable else "the port is not the Time Sync Source"
+            )
         return SetResponseNormal(request.invoke, result).encode()
+
+
+def _words(diagnostic: Diagnostic) -> str:
+    return diagnostic.name.lower().replace("_", "-")
 
 
 def _initiate_error(error: InitiateError) -> ConfirmedServiceError:
     return ConfirmedServiceError.of_initiate(error)
+
+
+# A client proposes the same each time, and all clients of one program do.
+@lru_cache(maxsize=32)
+def _proposal(octets: bytes) -> tuple[Aarq, InitiateRequest | None]:
+    aarq = Aarq.decode(octets)
+    return aarq, _initiate_request(aarq)
 
 
 def _initiate_request(aarq: Aarq) -> InitiateRequest | None:

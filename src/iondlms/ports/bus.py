@@ -41,6 +41,10 @@ class Station(Protocol):
         """True once the inactivity time-out has passed: it has no link."""
 
     @property
+    def linked(self) -> bool:
+        """Whether it has a link, and so something to remember."""
+
+    @property
     def counters(self) -> Mapping[str, int]:
         """What its link has counted, by name."""
 
@@ -71,6 +75,7 @@ class BusEndpoint:
         self._awake: dict[int, Station] = {}  # those that were spoken to, and may have a link
         self._heard = now
         self._refreshed = now
+        self._repeats = 0  # of stations that are no more
         self.collisions = 0  # frames that more than one meter answered
         self.idle = False
         self.closed = False
@@ -110,7 +115,7 @@ class BusEndpoint:
             if deadline is not None and deadline <= now:
                 endpoint.handle_timeout(now)
             if endpoint.idle:
-                del self._awake[unit_id]
+                self._forget(unit_id)
         if now >= self._heard + self._inactivity_s:
             self.idle = True
         return b""
@@ -118,7 +123,7 @@ class BusEndpoint:
     @property
     def counters(self) -> Mapping[str, int]:
         """What the line has counted, by name."""
-        counted = self._deframer.counters | {"repeats": 0, "collisions": self.collisions}
+        counted = self._deframer.counters | {"repeats": self._repeats, "collisions": self.collisions}
         for endpoint in self._made.values():
             counted["repeats"] += endpoint.counters.get("repeats", 0)
         return counted
@@ -139,12 +144,22 @@ class BusEndpoint:
     def _give(self, frame: Frame, now: float) -> bytes:
         octets = b""
         for unit_id in self._meant(frame.destination):
-            answer = self._endpoint(unit_id, now).receive_frame(frame, now)
+            endpoint = self._endpoint(unit_id, now)
+            answer = endpoint.receive_frame(frame, now)
+            if not endpoint.linked:
+                self._forget(unit_id)
             if answer and octets:
                 self.collisions += 1
                 return b""  # both spoke at once, and nobody can read either
             octets = octets or answer
         return octets
+
+    def _forget(self, unit_id: int) -> None:
+        """Let a station go that remembers nothing: of ten thousand on a line a few are spoken to at once."""
+        self._awake.pop(unit_id, None)
+        endpoint = self._made.pop(unit_id, None)
+        if endpoint is not None:
+            self._repeats += endpoint.counters.get("repeats", 0)
 
     def _meant(self, destination: bytes) -> list[int]:
         try:

@@ -8,7 +8,7 @@ PYTEST := $(PYTHON) -m pytest -q
 PARALLEL := -n 2 --dist loadfile
 SOAK_MINUTES := 60
 # Programs of bench/ that measure, run as modules; each takes --json.
-BENCHES := codec frames line year
+BENCHES := codec frames line year sessions latency start
 UPGRADE :=
 
 .PHONY: help check format format-check lint types imports test docs-check docs bench bench-baseline bench-check fuzz soak peers lock

@@ -7,7 +7,7 @@ for that, beyond what a bare pair waits on the same machine at the same time: wh
 that is their time and not the meter's. SNRM, AARQ and DISC are requests like all others. A SET of the clock
 is not: it is durable before it is answered, so it takes what the disk takes.
 
-    python bench/latency.py [--rounds 20] [--json FILE]
+    python -m bench.latency [--rounds 20] [--json FILE]
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from serving import LOOPS, Server, target
+from bench.serving import LOOPS, Server, target
 
 from iondlms.client import Hooks, blocking
 from iondlms.errors import AccessError
@@ -128,7 +128,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     missed: list[str] = []
-    report: dict[str, dict[str, float]] = {}
+    page = [
+        "| request | loop | requests | median, ms | p99, ms | due, ms |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
     for loop in LOOPS:
         watch = Watch()
         with tempfile.TemporaryDirectory(prefix="iondlms-latency-") as folder:
@@ -147,12 +150,14 @@ def main() -> None:
         for kind, seconds in watch.seconds.items():
             median, p99 = (1000 * percentile(seconds, part) for part in (0.5, 0.99))
             due = DUE_MS.get(kind, OTHERS_MS) + 1000 * percentile(watch.seconds[FLOOR], 0.99)
-            report[f"{kind}, {loop}"] = {"requests": len(seconds), "median_ms": median, "p99_ms": p99}
+            page.append(f"| {kind} | {loop} | {len(seconds):,} | {median:.3f} | {p99:.3f} | {due:.1f} |")
             print(f"  {kind:26}{len(seconds):10,}{median:12.3f}{p99:10.3f}{due:9.1f}")
             if kind != FLOOR and p99 > due:
                 missed.append(f"{kind}, {loop}")
     if options.json is not None:
-        options.json.write_text(json.dumps({"bench": "latency", "results": report}, indent=1) + "\n", "utf-8")
+        report = {"bench": "latency", "results": [], "page": [*page, ""]}
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
     if missed:
         sys.exit(f"later than due: {'; '.join(missed)}")
 

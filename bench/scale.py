@@ -50,7 +50,10 @@ BEGIN_MS: Final = 1_767_225_600_000  # 2026-01-01
 COLUMNS: Final = 4
 TIMES: Final = 25
 KIB: Final = 1024
-DUE: Final = {"start_s": 10.0, "fire_s": 5.0, "memory_kib": 10.0, "first_ms": 5.0}
+DUE: Final = {"start_cpu_s": 10.0, "fire_cpu_s": 5.0, "memory_kib": 10.0, "first_ms": 5.0}
+
+
+COLUMNS_OF_FLEETS: Final = ("meters", "start_s", "start_cpu_s", "fire_s", "fire_cpu_s", "memory_kib")
 
 
 # --- a fleet, in a process of its own -----------------------------------------------------------------
@@ -82,18 +85,19 @@ async def serve(count: int, days: int) -> None:
             "start_cpu_s": time.process_time() - cpu,
         }
         meter = host.fleet.meter(0)
-        rows = max(2, days * DAY)  # two at least: registers, windows and the day's load are there
-        for quarter in (rows - 1, rows):  # the first brings all but one at once
-            loop.moved_s += meter.now_at(BEGIN_MS + quarter * QUARTER_MS) - loop.time() + 1
+        rows = max(2, days * DAY)
+        # Two, after which registers, windows and the day's load are there; then the rest at once.
+        for quarter in (1, 2, rows):
+            loop.moved_s += max(0.0, meter.now_at(BEGIN_MS + quarter * QUARTER_MS) - loop.time() + 1)
             cpu = time.process_time()
             await host.fleet.catch_up()
-            told["quarter_cpu_s"] = time.process_time() - cpu
-        told["memory"] = memory()
+            if quarter == 2 and "memory" not in told:
+                told |= {"quarter_cpu_s": time.process_time() - cpu, "memory": memory()}
         told["urls"] = [member.url for member in host.members()]
-        due_ms = BEGIN_MS + (rows + 1) * QUARTER_MS
-        loop.moved_s += meter.now_at(due_ms) - LEAD_S - loop.time()
+        due = meter.now_at(BEGIN_MS + (rows + 1) * QUARTER_MS)
+        loop.moved_s += due - LEAD_S - loop.time()
         print(json.dumps(told), flush=True)
-        while meter.present_ms(loop.time()) < due_ms:
+        while loop.time() < due:
             await asyncio.sleep(0.002)
         wall, cpu = time.perf_counter(), time.process_time()
         await asyncio.sleep(0)
@@ -150,7 +154,7 @@ async def read_many(urls: Sequence[str]) -> list[float]:
 
 def fleets(most: int) -> dict[str, Any]:
     """Measure fleets of growing size."""
-    found: dict[str, Any] = {"meters": [], "start_s": [], "fire_s": [], "memory_kib": []}
+    found: dict[str, Any] = {key: [] for key in COLUMNS_OF_FLEETS}
     first = 0
     for count in (each for each in METERS if each <= most):
         largest = count == max(each for each in METERS if each <= most)
@@ -174,11 +178,14 @@ def fleets(most: int) -> dict[str, Any]:
         finally:
             served.close()
         found["meters"].append(count)
-        found["start_s"].append(told["start_s"])
-        found["fire_s"].append(fired["fire_s"])
+        for key in ("start_s", "start_cpu_s"):
+            found[key].append(told[key])
+        for key in ("fire_s", "fire_cpu_s"):
+            found[key].append(fired[key])
         found["memory_kib"].append((told["memory"] - first) / KIB / max(count - 1, 1))
         print(
-            f"{count:8,} meters: start {told['start_s']:7.3f} s, quarter hour {fired['fire_s']:7.3f} s,"
+            f"{count:8,} meters: start {told['start_s']:7.3f} s ({told['start_cpu_s']:.3f} of CPU),"
+            f" quarter hour {fired['fire_s']:7.3f} s ({fired['fire_cpu_s']:.3f}),"
             f" {found['memory_kib'][-1]:8.1f} KiB a meter beyond the first",
             flush=True,
         )
@@ -294,18 +301,18 @@ def page(fleet: dict[str, Any], depth: dict[str, Any]) -> list[str]:
         "",
         "![Cost against the number of meters and of rows](scale.svg)",
         "",
-        "| meters in one process | start, s | all record at a quarter hour, s | KiB a meter but the first |",
+        "| meters in one process | start, s (CPU) | a quarter hour, s (CPU) | KiB a meter but the first |",
         "| --- | --- | --- | --- |",
     ]
-    for row in zip(*(fleet[key] for key in ("meters", "start_s", "fire_s", "memory_kib")), strict=True):
-        kib = "" if row[0] == 1 else f"{row[3]:.1f}"
-        lines.append(f"| {row[0]:,} | {row[1]:.2f} | {row[2]:.3f} | {kib} |")
+    for row in zip(*(fleet[key] for key in COLUMNS_OF_FLEETS), strict=True):
+        kib = "" if row[0] == 1 else f"{row[5]:.1f}"
+        lines.append(f"| {row[0]:,} | {row[1]:.2f} ({row[2]:.2f}) | {row[3]:.3f} ({row[4]:.3f}) | {kib} |")
     lines += [
         (
-            f"| slope | {slope(fleet['meters'], fleet['start_s']):.2f} |"
-            f" {slope(fleet['meters'], fleet['fire_s']):.2f} |  |"
+            f"| slope | {slope(fleet['meters'], fleet['start_cpu_s']):.2f} |"
+            f" {slope(fleet['meters'], fleet['fire_cpu_s']):.2f} |  |"
         ),
-        f"| due at 10,000 | {DUE['start_s']:g} | {DUE['fire_s']:g} | {DUE['memory_kib']:g} |",
+        f"| due at 10,000 | {DUE['start_cpu_s']:g} | {DUE['fire_cpu_s']:g} | {DUE['memory_kib']:g} |",
         "",
         (
             f"While the {fleet['meters'][-1]:,} record, {reading['read']:,} of them are read for a day over"
@@ -354,7 +361,12 @@ def plot(fleet: dict[str, Any], depth: dict[str, Any], path: Path) -> None:
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.6), constrained_layout=True)
     for axes, x, curves, label in (
-        (left, "meters", (("start_s", "start, s"), ("fire_s", "all record, s")), "meters in one process"),
+        (
+            left,
+            "meters",
+            (("start_cpu_s", "start, CPU s"), ("fire_cpu_s", "all record, CPU s")),
+            "meters in one process",
+        ),
         (
             right,
             "rows",
@@ -403,8 +415,9 @@ def main() -> None:
         report = {"bench": "scale", "results": [], "page": lines, "fleet": fleet, "depth": depth}
         options.json.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
     reached = {
-        "start_s": fleet["start_s"][-1],
-        "fire_s": fleet["fire_s"][-1],
+        # Of CPU: the seconds of a core. Wall time is that as well where nobody else has the core.
+        "start_cpu_s": fleet["start_cpu_s"][-1],
+        "fire_cpu_s": fleet["fire_cpu_s"][-1],
         "memory_kib": fleet["memory_kib"][-1],
         "first_ms": max(depth["day_ms"] + depth["all_ms"] + depth["stored_day_ms"]),
     }

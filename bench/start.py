@@ -3,7 +3,7 @@
 `serve` starts on a data folder that holds 35 days of rows. Wall time, the best of the runs beside the median:
 what else the machine does can only add to it. The floor is the bare interpreter.
 
-    python bench/start.py [--runs 15]
+    python -m bench.start [--runs 15]
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--no-peers", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    report: dict[str, dict[str, float]] = {}
+    page = ["| start | best, ms | median, ms | due, ms |", "| --- | --- | --- | --- |"]
     with tempfile.TemporaryDirectory(prefix="iondlms-start-") as folder:
         works: dict[str, Callable[[], float]] = {
             "python -c pass": lambda: ended([sys.executable, "-c", "pass"]),
@@ -68,14 +68,17 @@ def main() -> None:
     missed = []
     for name, seconds in times.items():
         best, median, due = min(seconds), statistics.median(seconds), DUE_S.get(name)
-        report[name] = {"best_ms": best * 1000, "median_ms": median * 1000}
+        due_ms = "" if due is None else f"{due * 1000:.0f}"
+        page.append(f"| `{name}` | {best * 1000:.0f} | {median * 1000:.0f} | {due_ms} |")
         print(
             f"{name:28}{best * 1000:10.0f}{median * 1000:12.0f}{'' if due is None else f'{due * 1000:9.0f}'}"
         )
         if due is not None and best > due:
             missed.append(name)
     if options.json is not None:
-        options.json.write_text(json.dumps({"bench": "start", "results": report}, indent=1) + "\n", "utf-8")
+        report = {"bench": "start", "results": [], "page": [*page, ""]}
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
     if missed:
         sys.exit(f"later than due: {'; '.join(missed)}")
 

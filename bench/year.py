@@ -1,9 +1,11 @@
-"""A year of load profile over HDLC/TCP on loopback: our client from our server, and the peers from the same.
+"""A year of load profile over HDLC/TCP on loopback: our client from our server, the peers, and the floor.
 
-CPU seconds of both ends. Peers run under their own interpreter (`make peers`); each reads with its own client
-what our server holds, in processes of its own, whose start is part of what it takes.
+Both ends share one core, and CPU seconds of both are counted: by asyncio (and uvloop, where it is installed),
+by the blocking client, in blocks and in segments. The floor is a bare pair that exchanges the same octets on
+the same loop, or on a plain socket. Peers run under their own interpreter (`make peers`); each reads with its
+own client what our server holds, in a process of its own, whose start is part of what it takes.
 
-    python -m bench.year [--runs 3] [--json FILE] [--no-peers]
+    python -m bench.year [--only blocks] [--runs 5] [--json FILE] [--no-peers]
 """
 
 from __future__ import annotations
@@ -12,78 +14,110 @@ import json
 import os
 import resource
 import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
+from bench.buffer import YEAR_ROWS
 from bench.harness import PEERS_PYTHON, ROOT, Bench, Work
+from bench.serving import LOOPS, Server, bare, bare_blocking, own_cpu_s, record, run, target
 
-from iondlms.client.blocking import connect
+from iondlms.client import Client, blocking
 
-ROWS = 35_040
 PEERS = {"gurux-dlms": "gurux_peer.py", "dlms-cosem": "dlms_cosem_peer.py", "pydlms-client": "pydlms_peer.py"}
 LOAD_PROFILE = "1-0:99.1.0*255"
+DUE_S = 1.2  # by asyncio
+DUE_BLOCKING_S = 0.8
+MOST = 2.5  # times the floor, by asyncio's own loop
 
 
-def cpu_of(pid: int) -> float:
-    """Return user and system seconds of a running process."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def check(rows: int) -> None:
+    if rows < YEAR_ROWS:
+        raise SystemExit(f"{rows} rows of {YEAR_ROWS} were read")
 
 
-def cpu(who: int) -> float:
-    usage = resource.getrusage(who)
-    return usage.ru_utime + usage.ru_stime
+def with_blocking(port: int) -> None:
+    with blocking.Client(target(port)) as client:
+        check(len(client.profile("load").rows))
 
 
-def ours(port: int) -> int:
-    """Read everything with the blocking client; return the rows."""
-    with connect(f"hdlc://127.0.0.1:{port}?unit=100") as meter:
-        return len(meter.profile("load").rows)
+async def with_asyncio(port: int) -> None:
+    async with Client(target(port)) as client:
+        check(len((await client.profile("load")).rows))
 
 
-def peer(program: str, port: int) -> int:
+def peer(program: str, port: int) -> None:
     command = [str(PEERS_PYTHON), str(ROOT / "tests" / "interop" / "peers" / program)]
     command += ["--host", "127.0.0.1", "--port", str(port), "--framing", "hdlc", "--client", "16"]
     command += ["--server-logical", "1", "--server-physical", "100", "profile", LOAD_PROFILE]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
-    return len(json.loads(done.stdout)["result"]["rows"])
+    check(len(json.loads(done.stdout)["result"]["rows"]))
 
 
-def both_ends(server: int, who: int, read: Callable[[], int]) -> Work:
-    """Return a contender: CPU seconds of the server and of this process or its children."""
+def children_cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
-    def run() -> float:
-        before = cpu_of(server) + cpu(who)
-        found = read()
-        if found < ROWS:
-            raise SystemExit(f"{found} rows were read of {ROWS}")
-        return cpu_of(server) + cpu(who) - before
 
-    return run
+def both(server: Server, work: Callable[[], object], client_s: Callable[[], float] = own_cpu_s) -> Work:
+    """Return a contender: CPU seconds of the server, and of this process or of its children."""
+
+    def seconds() -> float:
+        before = client_s() + server.cpu_s()
+        work()
+        return client_s() + server.cpu_s() - before
+
+    return seconds
+
+
+def compare(bench: Bench, answers: str, loop: str) -> None:
+    settings = "port.ETHERNET.framing=hdlc", f"long_answers={answers}"
+    served = Server("meters", 1, loop, str(YEAR_ROWS), *settings)
+    (port,) = served.ports
+    conversation = record(port, lambda client: client.profile("load"))
+    floor = Server.bare(1, loop, conversation)
+    (bare_port,) = floor.ports
+    floor_name = f"bare pair, {len(conversation)} exchanges"
+    own = loop == "asyncio"
+    try:
+        bench.compare(
+            f"a year in {answers}s, {loop}",
+            amount=YEAR_ROWS,
+            unit="rows",
+            ours=both(served, lambda: run(with_asyncio(port), loop)),
+            floor=both(floor, lambda: run(bare(bare_port, conversation), loop)),
+            floor_name=floor_name,
+            most=MOST if own else None,
+            least_rate=YEAR_ROWS / DUE_S,
+        )
+        peers = {
+            name: both(served, partial(peer, program, port), children_cpu_s)
+            for name, program in (PEERS if bench.peers and own and answers == "block" else {}).items()
+        }
+        bench.compare(
+            f"a year in {answers}s, blocking client, meter on {loop}",
+            amount=YEAR_ROWS,
+            unit="rows",
+            ours=both(served, lambda: with_blocking(port)),
+            peers=peers,
+            floor=both(floor, lambda: bare_blocking(bare_port, conversation)),
+            floor_name=floor_name,
+            least_rate=YEAR_ROWS / DUE_BLOCKING_S,
+            runs=3 if peers else None,
+        )
+    finally:
+        served.close()
+        floor.close()
 
 
 def main() -> None:
-    bench = Bench("year", __doc__, runs=3)
-    command = [sys.executable, "-m", "iondlms", "serve", "--listen", "127.0.0.1:0", "--framing", "hdlc"]
-    server = subprocess.Popen([*command, "--history", str(ROWS)], stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    port = int(server.stdout.readline().rpartition(":")[2])
-    server.stdout.readline()
-    try:
-        ours(port)  # once unmeasured: imports and first allocations are not what is compared
-        peers = {
-            name: both_ends(server.pid, resource.RUSAGE_CHILDREN, partial(peer, program, port))
-            for name, program in (PEERS if bench.peers else {}).items()
-        }
-        bench.compare(
-            "a year over HDLC/TCP, 125-octet blocks", amount=ROWS, unit="rows", peers=peers,
-            ours=both_ends(server.pid, resource.RUSAGE_SELF, lambda: ours(port)),
-        )  # fmt: skip
-    finally:
-        server.terminate()
-        server.wait(20)
+    bench = Bench("year", __doc__, runs=5)
+    # On one core nobody waits for the other to wake up, which costs more than the work and differs each time.
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    for answers in ("block", "segment"):
+        for loop in LOOPS:
+            names = f"a year in {answers}s, {loop}", f"a year in {answers}s, blocking client, meter on {loop}"
+            if any(bench.wants(name) for name in names):
+                compare(bench, answers, loop)
     bench.finish()
 
 

@@ -149,6 +149,6 @@ def test_a_folder_of_another_model_is_refused_and_left_as_it_was(tmp_path: Path)
     kept = (tmp_path / "meter.sqlite").read_bytes()
     done = run("--listen", "127.0.0.1:0", "--data", str(tmp_path))
     assert done.returncode == 2
-    assert "what is stored is of an ION9000 and not of an ION8650" in done.stderr
+    assert "what is stored is of an ION9000, this is an ION8650" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert (tmp_path / "meter.sqlite").read_bytes() == kept

@@ -246,6 +246,10 @@ async def test_a_folder_is_of_one_fleet_and_one_process(tmp_path: Path) -> None:
 def test_what_a_fleet_cannot_be_is_said() -> None:
     with pytest.raises(LocalError, match="simulated loads"):
         Fleet(load(None, [("source.kind", "modbus"), ("source.url", "tcp://127.0.0.1:502")]), 2)
+    with pytest.raises(LocalError, match=r"meter\.serial: 2 meters cannot have one"):
+        Fleet(load(None, [("serial", "MW-1234A567-01")]), 2)
+    with pytest.raises(LocalError, match="no faults on demand"):
+        Fleet(load(None).model_copy(update={"fault": ("one",)}), 2)
     with pytest.raises(LocalError, match="9999 Unit IDs"):
         FleetHost(load(None), 10_000, line=True)
     with pytest.raises(LocalError, match="end above 65535"):

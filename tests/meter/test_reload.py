@@ -152,9 +152,9 @@ def test_a_changed_recorder_loses_its_rows_and_no_other_does(bench: Bench, file:
 def test_a_recorder_is_removed_and_comes_back_empty(bench: Bench, file: Path) -> None:
     apply(file, bench, VOLTS, clearing=True)
     bench.wait(120)
-    assert apply(file, bench, "", clearing=True)[1] == "Data Recorder 'Volts': removed"
+    # Without a data folder there is nowhere that they could be kept.
+    assert apply(file, bench, "", clearing=True)[1] == "Data Recorder 'Volts': removed; its 2 rows are lost"
     assert PROFILE not in names(bench)
-    assert "Volts" in bench.meter.ion.state.recorders  # its rows on the disk may be wanted again
     apply(file, bench, VOLTS, clearing=True)
     assert bench.rows(PROFILE) == []
     bench.wait(60)
@@ -314,6 +314,43 @@ async def test_on_the_disk_too(tmp_path: Path, file: Path) -> None:
         assert count >= 2
     async with MeterHost(made(wider), utc_ms=START_MS + 86_400_000, own_ports=False) as running:
         assert running.meter.ion.recorders["Volts"].log.count == count
+
+
+async def test_a_recorder_that_was_away_keeps_the_rows_it_had(tmp_path: Path, file: Path) -> None:
+    def made(text: str) -> Config:
+        file.write_text(f"[meter]\ndata = '{tmp_path / 'data'}'\n" + text, "utf-8")
+        return load(file)
+
+    day = 86_400_000
+    async with MeterHost(made(VOLTS), utc_ms=START_MS, speed=1000, own_ports=False) as running:
+        while running.meter.ion.recorders["Volts"].log.count < 3:
+            running.look_again()
+            await running.settled()
+        told = [str(change) for change in await running.apply(made(""), clearing=True)]
+        (count,) = (int(line.split("its ")[1].split()[0]) for line in told if "'Volts'" in line)
+        fate = "kept in the data folder, should it come back"
+        assert f"Data Recorder 'Volts': removed; its {count} rows are {fate}" in told
+        for clearing in (False, True):  # only a start reads the disk
+            told = [str(change) for change in await running.apply(made(VOLTS), clearing=clearing)]
+            assert "Data Recorder 'Volts': comes back with the rows it had; takes a restart" in told
+            assert not any(PROFILE in line for line in told)
+    async with MeterHost(made(""), utc_ms=START_MS + day, own_ports=False) as running:
+        await running.apply(made(VOLTS), clearing=True)
+        assert "Volts" not in running.meter.ion.recorders
+    async with MeterHost(made(VOLTS), utc_ms=START_MS + 2 * day, own_ports=False) as running:
+        assert running.meter.ion.recorders["Volts"].log.count == count
+
+
+async def test_a_past_is_made_once(tmp_path: Path) -> None:
+    # Rows that a changed depth clears were there: made again, their energy would be counted twice.
+    more = [("load_profile.depth", 50), ("billing.depth", 50)]
+    async with host(tmp_path) as running:
+        energy = running.meter.ion.value("kWh del")
+        assert running.meter.ion.recorders["Load Profile"].log.count == 20
+    async with host(tmp_path, *more, utc_ms=START_MS + 1000) as running:
+        assert running.meter.ion.recorders["Load Profile"].log.count == 0
+        assert energy is not None
+        assert energy <= (running.meter.ion.value("kWh del") or 0) < energy + 1000
 
 
 async def test_a_start_says_what_it_clears(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -173,12 +173,15 @@ class Scanner:
         bauds = scan.bauds or (FAST_BAUDS if scan.fast else BAUDS)
         characters = scan.characters or (FAST_CHARACTERS if scan.fast else CHARACTERS)
         settings = [self._on(baud, each) for each in characters for baud in bauds]
+        opening = replace(line.settings, baud=SIGN_ON_BAUD, framing="8N1")
+        signing = SerialLine(opening, "optical", SignOnOptions(tries=2))
+        sign_on = _Way(replace(target, line=signing), likely + others, "sign-on of mode E at 300 baud")
+        if line.scheme == "optical":
+            yield sign_on
         for each in settings:
             yield _Way(each, likely, _line_text(each))
-        if not scan.fast or line.scheme == "optical":
-            opening = replace(line.settings, baud=SIGN_ON_BAUD, framing="8N1")
-            signing = SerialLine(opening, "optical", SignOnOptions(tries=2))
-            yield _Way(replace(target, line=signing), likely + others, "sign-on of mode E at 300 baud")
+        if not scan.fast and line.scheme != "optical":
+            yield sign_on
         if others:
             for each in settings:
                 yield _Way(each, others, _line_text(each))

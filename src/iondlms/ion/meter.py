@@ -71,7 +71,7 @@ class IonMeter:
         self._alarms = self._make_alarms()
         self._due_ms = 0
 
-    # Time
+    # Time: all that moves the meter
 
     def start(self, utc_ms: int, now: float, saved: Saved | None = None, *, history_rows: int = 0) -> None:
         """Power the meter up at the host's UTC; LocalError if it is up.
@@ -84,9 +84,7 @@ class IonMeter:
             raise LocalError("the meter is running already")
         own, kept = self.framework.factory.device_type, "" if saved is None else saved.state.device_type
         if kept not in ("", own):
-            raise LocalError(
-                f"what is stored is of an {kept} and not of an {own}; give each meter its own folder"
-            )
+            raise LocalError(f"what is stored is of an {kept}, this is an {own}; give each its own folder")
         self._offset_ms = 0 if saved is None else saved.state.offset_ms
         self.clock.start(utc_ms + self._offset_ms, now, valid=self.framework.clock.trusted)
         self._now = now
@@ -96,8 +94,9 @@ class IonMeter:
         if saved is not None:
             self._restore(saved)
         started = intern(f"{own} started")  # thousands of meters may be in one process
-        empty = not any(recorder.log.count for recorder in self.recorders.values())
-        if saved is not None and not (history_rows and empty):
+        # Not for rows that were cleared: a second past would count their energy a second time.
+        new = saved is None or not any(kept.next_sequence for kept in saved.state.recorders.values())
+        if saved is not None and not (history_rows and new):
             self._dst = self.clock.dst_active(saved.state.alive_ms)
             self._resume(saved.state.alive_ms, at_ms, started, logged=not saved.state.powered)
             return

@@ -81,7 +81,12 @@ class Document(dict[str, Any]):
     def told(self, place: Place, message: str) -> str:
         """Return one line that says what is wrong where: file, line, key, message."""
         number = self.line_of(place)
-        if self.path is None or any(place[:length] in self._set for length in range(1, len(place) + 1)):
+        of_option = any(place[:length] in self._set for length in range(1, len(place) + 1))
+        # A section that only an option names: the file has no such line.
+        of_option = of_option or (
+            place not in self._lines and any(each[: len(place)] == place for each in self._set)
+        )
+        if self.path is None or of_option:
             where = ""
         else:
             where = f"{self.path}: " if number is None else f"{self.path}:{number}: "

@@ -68,6 +68,9 @@ class Fleet:
             raise LocalError("source.kind: a fleet's meters measure simulated loads; leave it out")
         if config.fault:
             raise LocalError("fault: a fleet's meters have no faults on demand; leave [[fault]] out")
+        for key in ("serial", "logical_device_name"):
+            if getattr(config.meter, key):
+                raise LocalError(f"meter.{key}: {count} meters cannot have one; leave it out")
         self._now = _loop_time if now is None else now
         self._config = config
         self._count = count
@@ -282,6 +285,8 @@ class Fleet:
     async def catch_up(self) -> None:
         """Let everything happen that is due now, and be written."""
         while self._slice(self._now()):
+            if self._writing is not None and len(self._waiting) >= _AT_ONCE:
+                await asyncio.wait((asyncio.wrap_future(self._writing[0]),))  # or they fill the memory
             await asyncio.sleep(0)
         self._arm()
         await self.settled()

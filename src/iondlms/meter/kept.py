@@ -20,10 +20,8 @@ def cleared(framework: Framework, state: MeterState, rows: Callable[[str], int])
         kept = state.recorders.get(setup.name)
         if kept is not None and kept.fingerprint != setup.fingerprint:
             count = rows(setup.name)
-            yield (
-                f"Data Recorder {setup.name!r}: inputs or settings changed;"
-                f" its {count} row{'' if count == 1 else 's'} are cleared"
-            )
+            rows_are = "1 row is" if count == 1 else f"{count} rows are"
+            yield f"Data Recorder {setup.name!r}: inputs or settings changed; its {rows_are} cleared"
 
 
 def cleared_on_disk(config: Config, year: int = 2020) -> Iterator[str]:

@@ -28,7 +28,7 @@ from iondlms.meter.fault_sections import rules_for
 from iondlms.meter.faults import MeterFaults
 from iondlms.meter.framework import device_name, framework_of, source_of
 from iondlms.meter.objects import CLOCK, Presentation, logical_device
-from iondlms.meter.reload import Change, When, changes_between, exports_of
+from iondlms.meter.reload import Change, When, changes_between, coming_back, exports_of, without
 from iondlms.meter.service import Application, ClientAccess
 from iondlms.xdlms.initiate import Conformance
 
@@ -126,7 +126,8 @@ class Meter:
         """Return what a newer configuration changes in the modules; LocalError if it contradicts itself."""
         wanted = framework_of(config, self._start_year)
         profile = config.event_log.profile_obis
-        return list(changes_between(self.ion, wanted, self._event_profile, profile))
+        on_disk = self.config.meter.data is not None
+        return list(changes_between(self.ion, wanted, self._event_profile, profile, on_disk=on_disk))
 
     def apply(self, config: Config, now: float, *, clearing: bool = False) -> list[Change]:
         """Make the changes that lose nothing; with `clearing` also those that clear logs or move the clock.
@@ -136,6 +137,8 @@ class Meter:
         """
         changes = self.changes(config)
         wanted = framework_of(config, self._start_year)
+        if self.config.meter.data is not None:
+            wanted = without(wanted, coming_back(self.ion, wanted))
         running = self.ion.framework
         if clearing:
             made = replace(

@@ -6,7 +6,7 @@ or moves a clock, a register or a timer waits until it is told to. What the mete
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum, unique
 from typing import Final
@@ -16,7 +16,7 @@ from iondlms.ion.framework import Framework
 from iondlms.ion.meter import IonMeter
 from iondlms.ion.setup_change import clearing, what_changes
 
-__all__ = ["FRAMEWORK_SECTIONS", "Change", "When", "changes_between", "exports_of"]
+__all__ = ["FRAMEWORK_SECTIONS", "Change", "When", "changes_between", "coming_back", "exports_of", "without"]
 
 # Sections that `Meter.apply` takes care of; other changes are of ports, or take a restart.
 FRAMEWORK_SECTIONS: Final = frozenset(
@@ -73,12 +73,39 @@ def exports_of(running: Framework, wanted: Framework) -> Framework:
         return running  # a code that is free only once another export has gone
 
 
-def changes_between(ion: IonMeter, wanted: Framework, profile: str, wanted_profile: str) -> Iterator[Change]:
+def coming_back(ion: IonMeter, wanted: Framework) -> frozenset[str]:
+    """Return the recorders of a framework that are not running, and have rows on the disk from before.
+
+    Only a start reads the disk: begun here, they would begin by forgetting those rows.
+    """
+    names = {each.name for each in wanted.data_recorders} - ion.recorders.keys()
+    kept = ion.state.recorders
+    return frozenset(name for name in names if name in kept and kept[name].next_sequence)
+
+
+def without(wanted: Framework, names: Collection[str]) -> Framework:
+    """Return a framework less these recorders and their exports."""
+    return replace(
+        wanted,
+        data_recorders=tuple(each for each in wanted.data_recorders if each.name not in names),
+        dlms_log_exports=tuple(each for each in wanted.dlms_log_exports if each.data_recorder not in names),
+    )
+
+
+def changes_between(
+    ion: IonMeter, wanted: Framework, profile: str, wanted_profile: str, *, on_disk: bool
+) -> Iterator[Change]:
     """Yield what differs between a running meter and a framework; `profile` is that of the event log.
 
-    The Factory module is left out: it is made of keys of `[meter]`, all of which take a restart.
+    The Factory module is left out: it is made of keys of `[meter]`, all of which take a restart. `on_disk`
+    tells whether rows outlive their recorder.
     """
     running = ion.framework
+    if on_disk:
+        back = coming_back(ion, wanted)
+        for name in sorted(back):
+            yield Change(f"Data Recorder {name!r}", "comes back with the rows it had", When.RESTART)
+        wanted = without(wanted, back)
     if running.clock.time_sync_source != wanted.clock.time_sync_source:
         # Who may set the time is agreed with each association that is open.
         yield Change("Time Sync Source", "changed", When.RESTART)
@@ -90,8 +117,21 @@ def changes_between(ion: IonMeter, wanted: Framework, profile: str, wanted_profi
         for name in cleared:
             if what == f"Data Recorder {name!r}":
                 count = ion.recorders[name].log.count
-                how = f"{how}; its {count} row{'' if count == 1 else 's'} are cleared"
+                how = f"{how}; its {_rows(count)} cleared"
+        if how == "removed" and (there := ion.recorders.get(_recorder_of(what))) is not None:
+            fate = "kept in the data folder, should it come back" if on_disk else "lost"
+            how = f"{how}; its {_rows(there.log.count)} {fate}"
         yield Change(what, how, when)
     if profile != wanted_profile:
         how = "removed" if not wanted_profile else f"is {wanted_profile}"
         yield Change("Profile of the event log", how, When.NOW)
+
+
+def _rows(count: int) -> str:
+    return "1 row is" if count == 1 else f"{count} rows are"
+
+
+def _recorder_of(what: str) -> str:
+    """Return the name in "Data Recorder 'NAME'"; of another module nothing that is a recorder's name."""
+    kind, _, name = what.partition(" '")
+    return name.removesuffix("'") if kind == "Data Recorder" else ""

@@ -22,8 +22,9 @@ __all__ = ["TcpPort"]
 _LOG: Final = logging.getLogger("iondlms.ports.tcp")
 
 # Octets taken from the socket at once. A request of 21 octets may ask for 64 kB, so what is taken before
-# anybody looks whether the answers are read is kept small; the longest frame and the usual WPDU fit.
-_METER_CHUNK: Final = 2048
+# anybody looks whether the answers are read is kept small; and between two chunks the others have their turn,
+# so that a client that sends a hundred requests at once holds nobody up. The longest frame fits.
+_METER_CHUNK: Final = 256
 _GRACE_S: Final = 1.0  # for the last answer to a client that reads slowly, or no longer
 
 

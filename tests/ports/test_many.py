@@ -1,0 +1,105 @@
+"""Ports for thousands of meters: the ordinary one, but only while a client is there."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+from contextlib import suppress
+from unittest import mock
+
+import pytest
+from tests.meter.bench import START_MS
+from tests.meter.octets import SNRM, UA
+
+from iondlms.errors import LocalError, PortError
+from iondlms.meter import Meter, load
+from iondlms.ports.endpoint import Endpoint
+from iondlms.ports.many import ManyTcpPorts, allow_files
+
+HOST = "127.0.0.1"
+
+
+def made(count: int, port: int = 0) -> ManyTcpPorts:
+    """Return ports of one meter of Unit ID 17; the last is of one that cannot be had."""
+    meter = Meter(load(None, [("port.ETHERNET.unit_id", 17)]))
+    meter.start(START_MS, 0.0)
+
+    def endpoint(number: int, now: float) -> Endpoint | None:
+        return None if number == count - 1 else meter.endpoint(now=now)
+
+    return ManyTcpPorts(HOST, port, count, endpoint)
+
+
+async def exchange(ports: ManyTcpPorts, number: int, open_ones: list[asyncio.StreamWriter]) -> bytes:
+    reader, writer = await asyncio.open_connection(*ports.address(number))
+    open_ones.append(writer)
+    writer.write(bytes.fromhex(SNRM))
+    try:
+        return await reader.read(100)
+    except ConnectionError:
+        return b""
+
+
+async def closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+async def test_each_takes_one_client_at_a_time_and_forgets_it() -> None:
+    ua = bytes.fromhex(UA)
+    writers: list[asyncio.StreamWriter] = []
+    ports = made(20)
+    await ports.bind()
+    await ports.start()
+    assert await exchange(ports, 3, writers) == ua
+    assert await exchange(ports, 3, writers) == b""  # taken
+    assert await exchange(ports, 4, writers) == ua
+    assert await exchange(ports, 19, writers) == b""  # refused by whoever makes the endpoint
+    assert ports.connections == 2
+    await closed(writers[0])
+    async with asyncio.timeout(5):
+        while ports.connections > 1:
+            await asyncio.sleep(0)
+    assert await exchange(ports, 3, writers) == ua
+    ports.enabled = False
+    assert await exchange(ports, 5, writers) == b""
+    address = ports.address(7)
+    await ports.stop()
+    assert ports.connections == 0
+    with pytest.raises(OSError, match=r"refused|Connect"):
+        await asyncio.open_connection(*address)
+    for writer in writers:
+        await closed(writer)
+
+
+async def test_an_address_that_is_taken_is_named_and_nothing_stays_open() -> None:
+    with socket.socket() as other:
+        other.bind((HOST, 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        with pytest.raises(PortError, match=f"{HOST}:{taken}: Address already in use"):
+            await made(1, taken).bind()
+    again = made(1, taken)
+    await again.bind()
+    await again.stop()
+
+
+def test_open_files_are_raised_as_far_as_they_go() -> None:
+    def limits(soft: int, hard: int, wanted: int, least: int) -> mock.Mock:
+        with (
+            mock.patch.object(resource, "getrlimit", return_value=(soft, hard)),
+            mock.patch.object(resource, "setrlimit") as told,
+        ):
+            allow_files(wanted, least)
+        return told
+
+    limits(1024, 4096, 1000, 900).assert_not_called()
+    limits(1024, 4096, 3000, 2000).assert_called_with(resource.RLIMIT_NOFILE, (3000, 4096))
+    limits(1024, 4096, 9000, 4000).assert_called_with(resource.RLIMIT_NOFILE, (4096, 4096))
+    limits(1024, resource.RLIM_INFINITY, 9000, 4000).assert_called_with(
+        resource.RLIMIT_NOFILE, (9000, resource.RLIM_INFINITY)
+    )
+    with pytest.raises(LocalError, match=r"5000 open files are needed.*4096; raise it with `ulimit -n 5000`"):
+        limits(1024, 4096, 9000, 5000)

@@ -46,7 +46,8 @@ docs:  ## the pages into site/ (needs the docs extra)
 bench:  ## measure all of BENCHES beside programs by others, and write docs/performance.md
 	@set -e; for name in $(BENCHES); do echo "== bench.$$name"; \
 	$(PYTHON) -m "bench.$$name" --json "build/bench/$$name.json"; done
-	$(PYTHON) -m bench.report page $(BENCHES:%=build/bench/%.json)
+	$(PYTHON) -m bench.scale --json build/bench/scale.json
+	$(PYTHON) -m bench.report page $(BENCHES:%=build/bench/%.json) build/bench/scale.json
 
 bench-baseline: bench  ## the same, and take its ratios as those to keep
 	$(PYTHON) -m bench.report baseline $(BENCHES:%=build/bench/%.json)

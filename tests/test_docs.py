@@ -148,7 +148,7 @@ def test_every_command_of_the_readme_is_understood() -> None:
     for verb, rest in lines:
         # Groups have their options below: `config init`, `ctl DATA_DIR fault`.
         words = rest.split()
-        command = {"config": words[:1], "ctl": words[:2]}.get(verb, [])
+        command = {"config": words[:1], "fleet": words[:1], "ctl": words[:2]}.get(verb, [])
         used.setdefault((verb, *command), set()).update(re.findall(r"(?<=\s)--?[a-z][\w-]*", rest))
     assert used, "no command found"
     for command_words, options in used.items():

@@ -101,7 +101,7 @@ NOT_HERE = ("/dev/", "192.168.", "capture.pcapng", "session.txt")
 @pytest.mark.parametrize("page", [README, READ], ids=lambda page: page.name)
 def test_the_commands_of_a_page_do_what_they_are_shown_for(page: Path, meter: Running) -> None:
     here = [line for line in commands(page) if not any(part in line for part in NOT_HERE)]
-    asking = [line for line in here if verb(line) != "serve"]
+    asking = [line for line in here if verb(line) not in ("serve", "fleet")]
     assert len(asking) > 5, "no commands found"
     for line in asking:
         run = subprocess.run(
@@ -116,6 +116,22 @@ def test_the_commands_of_a_page_do_what_they_are_shown_for(page: Path, meter: Ru
         )
         assert run.returncode == 0, f"{line}: {run.stderr}"
         assert run.stdout or run.stderr or ">" in line, f"{line} printed nothing"
+
+
+def test_the_fleet_starts(tmp_path: Path) -> None:
+    (command,) = [line for line in commands(README) if verb(line) == "fleet"]
+    process = subprocess.Popen(
+        ["bash", "-c", "exec " + as_run(command.replace("127.0.0.1:20000", "127.0.0.1:0"), SHOWN)],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    told = [process.stdout.readline().split()[:1] for _ in range(3)]
+    ended(process)
+    assert told == [["listening"], ["listening"], ["ready:"]]
+    assert len((tmp_path / "fleet.csv").read_text("utf-8").splitlines()) == 1001
 
 
 def test_the_meter_of_ones_own_making_starts(tmp_path: Path) -> None:

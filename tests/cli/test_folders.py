@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import json
 import re
@@ -34,6 +35,7 @@ from iondlms.errors import LocalError, ObjectUndefined
 from iondlms.ion import Event
 from iondlms.store import Archive, Store
 
+export_module = importlib.import_module("iondlms.cli.export")  # its verb has its name
 SERVE = [sys.executable, "-m", "iondlms", "serve", "--listen", "127.0.0.1:0"]
 
 
@@ -453,3 +455,41 @@ def test_a_meter_on_a_full_disk_goes_on_says_so_and_catches_up(tmp_path: Path) -
 def _kept_events(folder: Path) -> tuple[Event, ...]:
     with Archive.open(folder) as archive:
         return archive.events()
+
+
+@pytest.mark.parametrize("utc_ms", [2**63 - 1, -(2**63), 253_370_764_800_000])
+def test_events_at_no_time(folder: Path, utc_ms: int) -> None:
+    with closing(sqlite3.connect(folder / "meter.sqlite", isolation_level=None)) as database:
+        database.execute("update event set utc_ms = ? where sequence = 1", (utc_ms,))
+    assert "meter.sqlite is damaged: event 1 has no time" in refused(events, folder)
+
+
+def test_two_exports_at_once_into_one_file(
+    stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "load.csv"
+    write_text = export_module.write_text
+    begun: list[int] = []
+
+    def while_another_does(rows: Any, sources: Any, form: Any, stream: Any) -> None:
+        begun.append(1)
+        if len(begun) == 1:
+            run(export, stopped, "load", file)
+        write_text(rows, sources, form, stream)
+
+    monkeypatch.setattr(export_module, "write_text", while_another_does)
+    run(export, stopped, "load", file)
+    assert len(begun) == 2
+    assert file.read_text().count("\n") == 61
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_broken_export_leaves_nothing(
+    stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(export_module, "write_text", full)
+    assert "cannot be written: No space left" in refused(export, stopped, "load", tmp_path / "a.csv")
+    assert list(tmp_path.iterdir()) == []

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.codec.strategies import date_times
 
-from iondlms.client.instants import TimeRules, instant_of, instants_of
+from iondlms.client.instants import TimeRules, instant_of, instants_of, milliseconds_of_all
 from iondlms.client.objects import ClockReading
 from iondlms.codec.datetimes import UNSPECIFIED, ClockStatus, DateTime
+from iondlms.codec.instants import UNKNOWN
 
 PRAGUE = ZoneInfo("Europe/Prague")
 IN_PRAGUE = TimeRules(zone=PRAGUE)
@@ -118,3 +119,12 @@ def test_a_reversed_deviation_is_suspected() -> None:
     assert not ClockReading.of(shown(2026, 7, 1, 9, deviation=120), TimeRules()).suggests_inverted(now)
     assert not ClockReading.of(shown(2026, 7, 1, 9, deviation=0), TimeRules()).suggests_inverted(now)
     assert not ClockReading.of(UNSPECIFIED, TimeRules()).suggests_inverted(now)
+
+
+def test_null_behind_the_last_instant_there_can_be_is_unknown() -> None:
+    last = bytes.fromhex("270f0c1fff173b3b00000000")  # 9999-12-31 23:59:59, deviation 0
+    first = shown(2026, 7, 1, 12, deviation=0).octets
+    end = utc(9999, 12, 31, 23, 59, 59)
+    cells = [last, None, None, first]
+    assert instants_of(cells, TimeRules(), 900) == ([end, None, None, utc(2026, 7, 1, 12)], 2)
+    assert list(milliseconds_of_all(cells, TimeRules(), 900)).count(UNKNOWN) == 2

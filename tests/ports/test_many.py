@@ -103,3 +103,9 @@ def test_open_files_are_raised_as_far_as_they_go() -> None:
     )
     with pytest.raises(LocalError, match=r"5000 open files are needed.*4096; raise it with `ulimit -n 5000`"):
         limits(1024, 4096, 9000, 5000)
+
+
+@pytest.mark.parametrize("host", ["a" * 300, "a..b", "a\0b"])
+async def test_a_host_that_cannot_be_is_an_error_of_the_port(host: str) -> None:
+    with pytest.raises(PortError, match="cannot listen on a"):
+        await ManyTcpPorts(host, 0, 1, lambda _, __: None).bind()

@@ -440,3 +440,9 @@ async def test_a_peer_that_keep_alive_finds_dead_is_an_error_and_not_silence() -
     transport.connection_lost(TimeoutError(110, "Connection timed out"))
     with pytest.raises(PortError, match="broke"):
         await transport.receive(transport.now() + 60)
+
+
+@pytest.mark.parametrize("host", ["a" * 300, "a..b", "a\0b"])
+async def test_a_host_that_cannot_be_is_an_error_of_the_port(host: str) -> None:
+    with pytest.raises(PortError, match="ETHERNET: cannot listen on a"):
+        await TcpPort("ETHERNET", host, 0, Flood).bind()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -132,9 +133,11 @@ def _write_one(kept: KeptRows, span: range, form: FileForm | None, path: Path | 
         raise LocalError(f"{path} is a file of the meter's own, or is called so: choose another name")
     form = form or form_of(path)
     # Into place only when whole: who reads the file of before never sees half of this one.
-    part = path.with_name(f".{path.name}.part")
+    # And with a name of its own: of two that write the same file, the last one's stands, whole.
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        part.open("xb").close()
         try:
             _write_file(rows, kept, form, part)
             part.replace(path)

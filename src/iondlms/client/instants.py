@@ -77,11 +77,18 @@ def instants_of(
         if isinstance(cell, bytes) and len(cell) == 12:
             instant = instant_of(DateTime(cell), rules, previous)
         elif cell is None and previous is not None and period:
-            instant = previous + period
+            instant = _later(previous, period)
         unknown += instant is None
         instants.append(instant)
         previous = instant
     return instants, unknown
+
+
+def _later(instant: datetime, period: timedelta) -> datetime | None:
+    try:
+        return instant + period
+    except OverflowError:  # behind the end of the year 9999
+        return None
 
 
 def milliseconds_of_all(cells: Sequence[Any], rules: TimeRules, capture_period: int) -> array[int]:

@@ -23,6 +23,7 @@ _LONGEST_ANSWER: Final = 64 << 20  # the status of ten thousand meters is some m
 _MOST_CLIENTS: Final = 16
 _LONGEST_PATH: Final = 100  # octets: the system's own limit is 104 to 108
 _CHUNK: Final = 65536
+_IDLE_S: Final = 10.0  # for a request to come, and for its answer to be read; `ask` needs milliseconds
 
 Request = dict[str, Any]
 
@@ -33,8 +34,11 @@ class ControlServer:
     `answer` makes the result of a request, or raises DlmsError; only its text is told.
     """
 
-    def __init__(self, path: Path, answer: Callable[[Request], Awaitable[Any]]) -> None:
+    def __init__(
+        self, path: Path, answer: Callable[[Request], Awaitable[Any]], idle_s: float = _IDLE_S
+    ) -> None:
         self.path = path
+        self._idle_s = idle_s
         self._answer = answer
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.StreamWriter] = set()
@@ -80,8 +84,10 @@ class ControlServer:
                 _connected(self.path, 1.0).close()
             except ConnectionRefusedError:
                 self.path.unlink()
-            else:
-                raise PortError(f"cannot take commands on {self.path}: another process does")
+                return
+            except BlockingIOError:
+                pass  # it lives: it has as many callers as may wait
+            raise PortError(f"cannot take commands on {self.path}: another process does")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._clients) >= _MOST_CLIENTS:
@@ -91,16 +97,27 @@ class ControlServer:
         try:
             while True:
                 try:
-                    line = await reader.readuntil(b"\n")
+                    async with asyncio.timeout(self._idle_s):
+                        line = await reader.readuntil(b"\n")
                 except asyncio.LimitOverrunError:
-                    await _tell(writer, {"ok": False, "error": f"a line has {_LONGEST_LINE} octets at most"})
+                    await self._tell(
+                        writer, {"ok": False, "error": f"a line has {_LONGEST_LINE} octets at most"}
+                    )
                     return
-                await _tell(writer, await self._answered(line))
+                await self._tell(writer, await self._answered(line))
+        except TimeoutError:
+            # So few may be connected that those who say nothing, or do not read, would keep the owner out.
+            writer.transport.abort()
         except (asyncio.IncompleteReadError, OSError):
             pass  # gone, perhaps in the middle of a line
         finally:
             self._clients.discard(writer)
             writer.close()
+
+    async def _tell(self, writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
+        writer.write(json.dumps(answer).encode() + b"\n")
+        async with asyncio.timeout(self._idle_s):
+            await writer.drain()
 
     async def _answered(self, line: bytes) -> dict[str, Any]:
         try:
@@ -119,11 +136,6 @@ class ControlServer:
             return {"ok": False, "error": "the command failed; the log of the meter says why"}
 
 
-async def _tell(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
-    writer.write(json.dumps(answer).encode() + b"\n")
-    await writer.drain()
-
-
 def ask(path: Path, request: Request, timeout_s: float = 60.0) -> Any:
     """Return the result of a request, blocking.
 
@@ -136,10 +148,14 @@ def ask(path: Path, request: Request, timeout_s: float = 60.0) -> Any:
             while not octets.endswith(b"\n"):
                 chunk = sock.recv(_CHUNK)
                 octets += chunk
+                if not octets:
+                    raise PortError(f"the meter on {path} took no command: perhaps it is busy; try again")
                 if not chunk or len(octets) > _LONGEST_ANSWER:
                     raise PortError(f"the meter on {path} broke off its answer")
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise PortError(f"no meter takes commands on {path}; is it running?") from error
+    except BlockingIOError as error:
+        raise PortError(f"the meter on {path} is busy; try again") from error
     except OSError as error:
         raise PortError(f"no answer on {path}: {error.strerror or error}") from error
     try:

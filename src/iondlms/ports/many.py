@@ -83,11 +83,12 @@ class ManyTcpPorts:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 keep_alive(sock)  # and what is accepted is as its listener
                 sock.bind((address[0], self._port + number if self._port else 0, *address[2:]))
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a name that no host can have
             taken = self._port + len(self._sockets) - 1 if self._port else 0
             self._close()
-            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-            raise PortError(f"cannot listen on {self._host}:{taken}: {reason}") from error
+            errno = error.errno if isinstance(error, OSError) else None
+            reason = os.strerror(errno) if errno and errno > 0 else str(error)
+            raise PortError(f"cannot listen on {self._host:.80}:{taken}: {reason}") from error
 
     async def start(self) -> None:
         """Listen on the addresses that were bound."""

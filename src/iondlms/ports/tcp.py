@@ -71,7 +71,7 @@ class TcpPort:
             )
             for sock in self._server.sockets:
                 keep_alive(sock)  # and what is accepted is as its listener
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a name that no host can have
             raise self._error(error) from error
 
     async def start(self) -> None:
@@ -96,10 +96,11 @@ class TcpPort:
         """Return what takes a connection that somebody else has accepted; `gone` is called at its end."""
         return _Connection(self, gone)
 
-    def _error(self, error: OSError) -> PortError:
+    def _error(self, error: OSError | ValueError) -> PortError:
         # asyncio writes a whole sentence of its own into strerror; the number says it in three words.
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-        return PortError(f"{self.name}: cannot listen on {self._host}:{self._port}: {reason}")
+        number = error.errno if isinstance(error, OSError) else None
+        reason = os.strerror(number) if number and number > 0 else str(error)
+        return PortError(f"{self.name}: cannot listen on {self._host:.80}:{self._port}: {reason}")
 
     def _admit(self, newcomer: _Connection, now: float) -> Endpoint | None:
         """Return an endpoint for a new connection, or None if it is refused."""

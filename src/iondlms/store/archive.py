@@ -125,12 +125,16 @@ class Archive:
             return first, b"".join([row for (row,) in octets])
 
     def events(self) -> tuple[Event, ...]:
-        """Return the event log, oldest first."""
+        """Return the event log, oldest first; StoreError if an event makes no sense."""
         with failures("read", self.path):
             found = self._database.execute(
                 "select sequence, utc_ms, priority, cause, effect from event order by sequence"
             )
-            return tuple([Event(*event) for event in found])
+            events = tuple([Event(*event) for event in found])
+        for event in events:
+            if event.utc_ms not in CALENDAR_MS:
+                raise StoreError(f"{self.path} is damaged: event {event.sequence} has no time")
+        return events
 
     def copy(self, target: Path) -> None:
         """Write a copy of one consistent state into a new file; StoreError if it is not whole."""

@@ -170,6 +170,26 @@ def test_check_tells_that_a_file_is_right(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, f"{file}: right, 3 meters\n")
 
 
+CODES = """
+[[data_recorder]]
+name = "Volts"
+sources = ["Vln a", "Vln b", "Vln c"]
+[[dlms_log_export]]
+data_recorder = "Volts"
+profile_obis = "1-0:99.2.0"
+obis_codes = ["1-1:32.7.0"{more}]
+"""
+
+
+def test_check_notes_sources_that_no_code_exports(tmp_path: Path) -> None:
+    done = run("check", str(written(tmp_path, CODES.format(more=""))))
+    assert done.returncode == 0
+    note = "note: dlms_log_export[0].obis_codes: 2 of 3 sources are not exported; 'none' for each"
+    assert done.stderr.startswith(note)
+    done = run("check", str(written(tmp_path, CODES.format(more=", 'none', 'none'"))))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("text", "keys"),
     [

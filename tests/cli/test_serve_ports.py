@@ -198,6 +198,7 @@ def test_sighup_reads_the_file_again(file: Path) -> None:
         )
         hang_up(on.format("DLSM"), "the configuration stays as it was: ")
         hang_up("[meter", "the configuration stays as it was: ")
+        hang_up("[meter]\nseed = " + "9" * 5000, "a number has too many digits")
         assert answers(tcp)
         assert process.poll() is None
 

@@ -10,6 +10,7 @@ import pytest
 from iondlms.errors import LocalError
 from iondlms.meter import Config, ConfigError, Meter, load
 from iondlms.meter.config import EthernetSection
+from iondlms.meter.site import Site, load_checked
 
 
 def errors(settings: list[tuple[str, Any]]) -> str:
@@ -169,6 +170,41 @@ def test_bad_files(tmp_path: Path, content: bytes, message: str, settings: list[
         load(file, settings)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[meter]\nserial = = 1\n", ":2: not TOML: Invalid value (column 10)"),
+        ("[meter]\nserial = [1,\n", ":2: not TOML: "),
+        ("[meter]\nhistory = 'many'\n", ":2: meter.history: 'many' is no whole number"),
+        ("[meter]\nserial = 5\n", ":2: meter.serial: 5 is no text; write it in quotes"),
+        ("[clock]\ntrusted = 'no'\n", ":2: clock.trusted: 'no' is neither true nor false"),
+        ("[clock]\ntrusted = 1\n", ":2: clock.trusted: 1 is neither true nor false"),
+        ("[power_meter]\nrollover = 'x'\n", ":2: power_meter.rollover: 'x' is no whole number"),
+    ],
+)
+def test_what_was_given_and_what_is_wanted(tmp_path: Path, content: str, message: str) -> None:
+    file = tmp_path / "meter.toml"
+    file.write_text(content, encoding="utf-8")
+    with pytest.raises(ConfigError) as raised:
+        load(file)
+    assert str(raised.value).startswith(f"{file}{message}")
+
+
+def test_a_password_of_the_wrong_type_is_not_told(tmp_path: Path) -> None:
+    file = tmp_path / "meter.toml"
+    file.write_text("[meter]\npassword = 87654321\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"meter\.password: ") as raised:
+        load(file)
+    assert "87654321" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("word", "meant"), [("true", True), ("false", False)])
+def test_an_option_is_text_and_may_say_true(word: str, meant: bool) -> None:
+    assert load(None, [("clock.trusted", word)]).clock.trusted is meant
+    with pytest.raises(ConfigError, match="'perhaps' is neither true nor false"):
+        load(None, [("clock.trusted", "perhaps")])
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nothing\.toml: cannot be read"):
         load(tmp_path / "nothing.toml")
@@ -218,3 +254,109 @@ def test_numbers_of_a_choice_may_be_text_as_the_command_line_has_them() -> None:
     assert (made.meter.scaler, made.meter.unknown_object) == (-3, 3)
     assert "meter.scaler: " in errors([("scaler", "-4")])
     assert "meter.unknown_object: " in errors([("unknown_object", "three")])
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "-" + "9" * 5000, "[ " + "9" * 5000 + " ]"])
+def test_a_number_of_too_many_digits(tmp_path: Path, value: str) -> None:
+    file = tmp_path / "meter.toml"
+    file.write_text(f"[meter]\nseed = {value}\n")
+    with pytest.raises(ConfigError, match=r"meter\.toml: a number has too many digits; write a shorter one$"):
+        load(file)
+
+
+def test_arrays_too_deep_in_each_other(tmp_path: Path) -> None:
+    file = tmp_path / "meter.toml"
+    file.write_text("x = " + "[" * 5000 + "]" * 5000)
+    with pytest.raises(ConfigError, match=r"meter\.toml: (arrays or tables are too deep|not TOML)"):
+        load(file)
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "meter.toml"
+    file.write_text('[meter]\nmodel = "ION9000"\n', "utf-8-sig")
+    assert load(file).meter.model == "ION9000"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("meter.password_file", "a\0b"),
+        ("meter.data", "a\0b"),
+        ("port.ETHERNET.listen", "a\0b:4059"),
+        ("port.ETHERNET.listen", "a" * 300 + ":4059"),
+        ("port.ETHERNET.listen", "a." * 150 + "a:4059"),
+        ("port.ETHERNET.listen", "a..b:4059"),
+        ("port.ETHERNET.listen", "127.0.0.1:" + "9" * 5000),
+        ("port.COM1.device", "/dev/a\0b"),
+    ],
+)
+def test_names_that_nothing_can_have(key: str, value: str) -> None:
+    (line,) = errors([(key, value)]).splitlines()
+    assert line.startswith(f"{key}: ")
+    assert line.isprintable()
+    assert len(line) < 200
+
+
+def test_a_replayed_file_of_an_impossible_name() -> None:
+    assert "source.path: no file can be called so" in errors(
+        [("source.kind", "replay"), ("source.path", "\0")]
+    )
+
+
+@pytest.mark.parametrize("host", ["localhost", "0.0.0.0", "[::1]", "[fe80::1%eth0]", "m\u00fcnchen.example"])
+def test_names_that_a_host_may_have(host: str) -> None:
+    port = load(None, [("port.ETHERNET.listen", f"{host}:4059")]).port[0]
+    assert isinstance(port, EthernetSection)
+    assert port.address == (host.strip("[]"), 4059)
+
+
+def test_a_password_file_without_end() -> None:
+    text = errors([("password_file", "/dev/zero")])
+    assert text == "meter.password_file: the first line of /dev/zero must be 1 to 32 octets"
+
+
+def test_only_the_first_errors_are_told(tmp_path: Path) -> None:
+    file = tmp_path / "meter.toml"
+    file.write_text("[meter]\n" + "".join(f"key_{number} = 1\n" for number in range(250)))
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 101
+    assert lines[0] == f"{file}:2: meter.key_0: there is no such key"
+    assert lines[100] == "and 150 more"
+    file.write_text("[meter]\n" + "".join(f"key_{number} = 1\n" for number in range(100)))
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    assert len(str(caught.value).splitlines()) == 100
+    assert "more" not in str(caught.value)
+
+
+def test_keys_do_not_reach_the_terminal_raw(tmp_path: Path) -> None:
+    file = tmp_path / "meter.toml"
+    file.write_text('"a\\u001b[31m\\nb" = 1\n')
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    assert str(caught.value) == rf"{file}:1: 'a\x1b[31m\nb': there is no such key"
+
+
+def test_as_many_faults_as_can_be_armed_by_hand(tmp_path: Path) -> None:
+    file = tmp_path / "meter.toml"
+    drop = '[[fault]]\naction = "drop"\n'
+    file.write_text(drop * 1000)
+    assert len(load(file).fault) == 1000
+    file.write_text(drop * 1001)
+    with pytest.raises(
+        ConfigError, match=r"meter\.toml:1: fault: 1001 are for one meter; it has 1000 at most$"
+    ):
+        load(file)
+
+
+def test_the_most_faults_are_those_of_each_meter_of_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "site.toml"
+    site = '[[line]]\nkind = "tcp"\nname = "bus"\n[[meter]]\nline = "bus"\nunit_id = 1\ncount = 2\n'
+    one, two = (f'[[fault]]\naction = "drop"\nunit_id = {unit_id}\n' for unit_id in (1, 2))
+    file.write_text(site + one * 600 + two * 600)
+    assert isinstance(load_checked(file, year=2026), Site)
+    file.write_text(site + one * 600 + two * 600 + '[[fault]]\naction = "drop"\n' * 401)
+    with pytest.raises(ConfigError, match=r"^\S+site\.toml:\d+: fault: 1001 are for one meter"):
+        load_checked(file, year=2026)

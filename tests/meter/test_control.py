@@ -236,19 +236,56 @@ async def test_one_of_many_meters() -> None:
         ({"command": "sleep"}, "there is no command 'sleep'"),
         ({"command": ["status"]}, "there is no command ['status']"),
         ({"command": "status", "colour": "red"}, "colour: there is no such argument"),
-        ({"command": "status", "unit": "x"}, "unit: Input should be a valid integer"),
+        ({"command": "status", "unit": "x"}, "unit: 'x' is no whole number"),
         ({"command": "power", "do": "off"}, "do: Input should be 'cut' or 'on'"),
         ({"command": "clock"}, "step: Field required"),
         ({"command": "clock", "step": "soon"}, "step: 'soon' is no step"),
         ({"command": "fault", "rule": {"action": "drop", "port": "COM1"}}, "there is no port 'COM1'"),
-        ({"command": "fault", "rule": {"action": "x"}}, "action: Input should be 'drop'"),
+        ({"command": "fault", "rule": {"action": "x"}}, "ACTION: 'x' is none; there are 'drop'"),
+        (
+            {"command": "fault", "rule": {"action": "power_cutt"}},
+            "ACTION: 'power-cutt' is none; did you mean 'power-cut'?",
+        ),
+        (
+            {"command": "fault", "rule": {"action": "drop", "service": "gett"}},
+            "--service: 'gett' is none; did you mean 'get'",
+        ),
+        (
+            {"command": "fault", "rule": {"action": "drop", "lasts": "soon"}},
+            "--for: 'soon' is no duration",
+        ),
+        (
+            {"command": "fault", "rule": {"action": "drop", "duration": 1}},
+            "VALUE or --for: drop has no duration; it is for delay, silence, busy, power-cut",
+        ),
+        (
+            {"command": "fault", "rule": {"action": "drop", "at": "2026-11-22T11:59:00"}},
+            "--at 2026-11-22T11:59:00.000+00:00 is past: the meter's time is 2026-11-22T12:00:30",
+        ),
         ({"command": "fault"}, "rule: Field required"),
-        ({"command": "ethernet", "on": "perhaps"}, "on: Input should be a valid boolean"),
+        ({"command": "ethernet", "on": "perhaps"}, "on: 'perhaps' is neither true nor false"),
     ],
 )
 async def test_what_is_no_command(request_: dict[str, Any], message: str) -> None:
     async with controlled(Config.model_validate(ONE)) as control:
         assert (await refused(control, **request_)).startswith(message)
+
+
+async def test_a_clock_step_by_hand_is_an_event_that_blames_no_port() -> None:
+    async with controlled(Config.model_validate(ONE)) as control:
+        await control.answer({"command": "clock", "step": "90s"})
+        meter = control._host.meters[0].meter
+        while not (events := [each for each in meter.ion.event_log.events if "Time set" in each.cause]):
+            await asyncio.sleep(0.01)
+        assert [(each.cause, each.effect) for each in events] == [("Time set over ctl", "step of 90000 ms")]
+
+
+async def test_a_fault_that_comes_again_may_have_begun() -> None:
+    async with controlled(Config.model_validate(ONE)) as control:
+        rule = {"action": "power_cut", "at": "2026-11-22T11:59:00", "every": "1h", "duration": 1}
+        await control.answer({"command": "fault", "rule": rule})
+        (shown,) = await control.answer({"command": "faults"})
+        assert shown["state"] == "waiting"
 
 
 def test_every_command_has_a_test() -> None:

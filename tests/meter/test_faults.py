@@ -673,3 +673,23 @@ def test_disconnect_drops_the_carrier_of_a_modem() -> None:
     assert modem.receive_data(snrm, 3.0) == b""
     assert modem.state is ModemState.HANGING_UP
     assert not modem.wanted.terminal_ready
+
+
+def test_arming_many_looks_at_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    faults = bench.meter.faults
+    renewed: list[int] = []
+    renew = faults._renew
+
+    def counted() -> None:
+        renewed.append(1)
+        renew()
+
+    monkeypatch.setattr(faults, "_renew", counted)
+    rule = FaultRuleSection.model_validate({"action": "drop"}).rule()
+    faults.give([rule] * 500, bench.now)
+    assert len(renewed) == 1
+    assert len(faults.told(bench.now)) == 500
+    bench.arm(action="ignore")
+    assert faults.clear(501) == 1
+    assert [each["action"] for each in faults.told(bench.now)] == ["drop"] * 500

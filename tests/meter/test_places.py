@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iondlms.meter.places import Place, key_of, lines_of_places
+from iondlms.meter.places import Place, key_of, lines_of_places, printable
 
 
 def places(value: Any, place: Place = ()) -> dict[Place, Any]:
@@ -149,3 +149,26 @@ def test_a_place_as_people_write_it() -> None:
     assert key_of(("data_recorder", 1, "sources", 3)) == "data_recorder[1].sources[3]"
     assert key_of(("source", "columns", "kW tot")) == "source.columns.'kW tot'"
     assert key_of(()) == ""
+
+
+def test_a_key_of_too_many_parts_has_the_line_of_what_it_is_in() -> None:
+    keys = [f"k{number}" for number in range(3000)]
+    deep = ".".join(keys)
+    nested = "[" * 100 + "]" * 100
+    lines = lines_of_places(f"a = 1\n{deep} = 1\n[x]\n[[{deep}]]\nb = {nested}\n[y]\n")
+    assert max(map(len, lines)) == 64
+    assert (lines["a",], lines[tuple(keys[:64])], lines["x",], lines["y",]) == (1, 2, 3, 6)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("kW tot", "kW tot"),
+        ("\u00e4 \u0416 '", "\u00e4 \u0416 '"),
+        ("a\x1b[31m\nb\r", r"a\x1b[31m\nb\r"),
+        ("\u2028\x9b\u202e", r"\u2028\x9b\u202e"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_written_out(text: str, told: str) -> None:
+    assert printable(text) == told
+    assert key_of(("x", text)) == f"x.'{told}'"

@@ -16,6 +16,7 @@ from iondlms.ion.factory import model as find_model
 from iondlms.meter.config import Config
 from iondlms.meter.kept import cleared_on_disk
 from iondlms.meter.lines import notes_of
+from iondlms.meter.links import not_exported
 from iondlms.meter.site import Site, load_checked, load_site
 from iondlms.meter.written import as_toml, first_file
 
@@ -76,7 +77,9 @@ def check(file: Path, settings: tuple[str, ...]) -> None:
     meters = [made] if isinstance(made, Config) else [meter for _, meter in made.meters()]
     count = "" if isinstance(made, Config) else f", {len(meters)} meters"
     click.echo(f"{file}: right{count}")
-    for note in (*notes_of(made), *(line for meter in meters for line in cleared_on_disk(meter))):
+    notes = [*notes_of(made), *(line for meter in meters for line in cleared_on_disk(meter))]
+    # Many meters of one file have the same modules.
+    for note in dict.fromkeys([*(line for meter in meters for line in not_exported(meter)), *notes]):
         click.echo(f"note: {note}", err=True)
 
 

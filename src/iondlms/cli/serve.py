@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
+import shlex
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, Final
 import click
 
 from iondlms.cli.ctl import SOCKET
-from iondlms.errors import LocalError, PortError
+from iondlms.errors import DlmsError, LocalError, PortError
 from iondlms.meter.config import Config
 from iondlms.meter.control import Control
 from iondlms.meter.site import Site, load_checked
@@ -129,6 +130,8 @@ async def _serve(load: Callable[[], Config | Site], control: Path | None) -> Non
             click.echo(f"meter {title}")
         for port in host.ports:
             click.echo(f"listening {port.name} {port.url}")
+        for line in _stopped_recorders(host):
+            _LOG.warning("%s", line)
         click.echo("ready")
 
     config = load()
@@ -153,6 +156,19 @@ async def _serve(load: Callable[[], Config | Site], control: Path | None) -> Non
         raise LocalError(str(error)) from error
 
 
+def _stopped_recorders(host: SiteHost) -> Iterator[str]:
+    """Yield a line for each Data Recorder that is full and has stopped."""
+    for each in host.meters:
+        config = each.meter.config
+        # None of the default framework stops: thousands of meters need not be looked at.
+        for name in [own.name for own in config.data_recorder if own.mode == "stop-when-full"]:
+            if each.meter.ion.recorders[name].full:
+                place = config.meter.data or "DATA_DIR"
+                rearm = shlex.join(["iondlms", "ctl", str(place), "rearm", name])
+                unit = config.port[0].unit_id
+                yield f"Unit ID {unit}: Data Recorder {name!r} is full and has stopped; `{rearm}` clears it"
+
+
 def _sockets(config: Config | Site, control: Path | None) -> list[Path]:
     """Return where commands are taken: in each data folder that was named, and where it was asked for."""
     sections = (config.meter,) if isinstance(config, Config) else config.meter
@@ -166,7 +182,7 @@ async def _reload(host: SiteHost, load: Callable[[], Config | Site]) -> None:
     try:
         for line in await _read_again(host, load, False):
             _LOG.warning("%s", line)
-    except LocalError as error:
+    except DlmsError as error:
         _LOG.error("the configuration stays as it was: %s", error)
 
 

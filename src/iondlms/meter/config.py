@@ -22,6 +22,7 @@ from iondlms.errors import LocalError
 from iondlms.ion.factory import MODELS, Factory
 from iondlms.ion.ports import find_port
 from iondlms.meter.document import Document, read_document
+from iondlms.meter.fault_rules import MOST_RULES
 from iondlms.meter.fault_sections import astray
 from iondlms.meter.framework_sections import ClockSection, FrameworkSections, RecorderSection
 from iondlms.meter.links import faults_among
@@ -34,7 +35,7 @@ from iondlms.meter.port_sections import (
     PortSection,
     faults_between,
 )
-from iondlms.meter.section import ConfigError, Section, fault, together
+from iondlms.meter.section import ConfigError, FileName, Section, Switch, fault, together
 from iondlms.meter.source_sections import ModbusSection
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
 
 _Kind = TypeVar("_Kind", bound=Section)
 MAX_PASSWORD: Final = 32  # octets, as the meter's own setup register
+_PASSWORD_FILE: Final = 4096  # octets that are looked at: the file may be one that never ends
 
 
 class MeterSection(Section):
@@ -71,7 +73,7 @@ class MeterSection(Section):
     password: SecretStr | None = Field(
         default=None, description="low level security of SAP 1; none refuses SAP 1"
     )
-    password_file: Path | None = Field(default=None, description="file whose first line is the password")
+    password_file: FileName | None = Field(default=None, description="file whose first line is the password")
     long_answers: Literal["block", "segment"] = "block"
     max_pdu: int = Field(default=1024, ge=64, le=65535, description="largest APDU taken over the wrapper")
     unknown_object: Literal[3, 4] = Field(default=4, description="Data-Access-Result for an unknown object")
@@ -83,14 +85,14 @@ class MeterSection(Section):
     scaler: Literal[0, -3] = Field(
         default=0, description="scaler of k-quantities: 0 in W and Wh, -3 in kW and kWh"
     )
-    data: Path | None = Field(
+    data: FileName | None = Field(
         default=None, description="folder of what outlives a power cut; none: memory only"
     )
     seed: int = Field(default=1, ge=0, description="of the simulated load")
     history: int = Field(
         default=0, ge=0, le=1_000_000, description="load-profile rows to make at the first start"
     )
-    default_framework: bool = Field(
+    default_framework: Switch = Field(
         default=True, description="whether load profile and billing are there beside what the file names"
     )
 
@@ -173,6 +175,14 @@ class Config(FrameworkSections):
         return self
 
     @model_validator(mode="after")
+    def _few_faults(self) -> Self:
+        own = {None, *(port.unit_id for port in self.port)}
+        count = sum(each.unit_id in own for each in self.fault)
+        if count > MOST_RULES:
+            raise fault(f"{count} are for one meter; it has {MOST_RULES} at most", "fault")
+        return self
+
+    @model_validator(mode="after")
     def _faults_are_here(self) -> Self:
         # On a line that meters share, the line knows what there is, and says what is wrong.
         if not any(isinstance(port, DevicePort) and port.device.startswith("line:") for port in self.port):
@@ -204,7 +214,9 @@ class Config(FrameworkSections):
             secret = self.meter.password
             return None if secret is None else secret.get_secret_value().encode()
         try:
-            password = path.read_text(encoding="utf-8").split("\n", 1)[0].rstrip("\r").encode()
+            with path.open("rb") as file:
+                password = file.read(_PASSWORD_FILE).split(b"\n", 1)[0].rstrip(b"\r")
+            password.decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"meter.password_file: {path} cannot be read: {error}") from error
         if not 1 <= len(password) <= MAX_PASSWORD:
@@ -227,7 +239,7 @@ def validated(kind: type[_Kind], document: Document) -> _Kind:
     try:
         return kind.model_validate(document)
     except ValidationError as error:
-        raise ConfigError("\n".join(document.lines(error))) from error
+        raise ConfigError.of(document.lines(error), error.error_count()) from error
 
 
 def _room(model: str | None, data: Mapping[str, Any]) -> tuple[int | None, str]:

@@ -9,18 +9,19 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import Field, ValidationError
 
 from iondlms.errors import LocalError
 from iondlms.ion.log import Row
 from iondlms.ion.source import RegisterSource
-from iondlms.meter.fault_rules import Values
+from iondlms.meter.fault_rules import ACTIONS, Service, Values
 from iondlms.meter.fault_sections import FaultRuleSection, Step, astray
+from iondlms.meter.framework_sections import nearest
 from iondlms.meter.host import MeterHost
 from iondlms.meter.lines import MeterPort
-from iondlms.meter.section import Seconds, Section
+from iondlms.meter.section import Seconds, Section, message_of
 from iondlms.meter.site_host import SiteHost
 from iondlms.meter.tap import Tap
 from iondlms.ports.serial_port import SerialPort
@@ -29,6 +30,18 @@ from iondlms.ports.tcp import TcpPort
 __all__ = ["COMMANDS", "Control", "Reload"]
 
 Reload = Callable[[bool], Awaitable[list[str]]]  # read the file again, and apply all: what came of it
+# Keys of a fault's rule, as they are written on a command line; all others are options of their own name.
+_TYPED: Final = {
+    "action": "ACTION",
+    "duration": "VALUE or --for",
+    "octets": "VALUE",
+    "result": "VALUE",
+    "step": "VALUE",
+    "lasts": "--for",
+    "unit_id": "--unit",
+    "state_error": "--state-error",
+    "service_error": "--service-error",
+}
 _SHARED: Final = "line:"  # begins the device of a port that stands on a shared line
 
 
@@ -139,6 +152,13 @@ class Control:
         for _, message in astray((command.rule,), names, () if unit is None else (unit,)):
             raise LocalError(message)
         rule = command.rule.rule()
+        for host in hosts:
+            present_ms = host.meter.present_ms(_now())
+            if rule.at_ms is not None and not rule.every_s and rule.at_ms < present_ms:
+                raise LocalError(
+                    f"--at {_instant(rule.at_ms)} is past: the meter's time is {_instant(present_ms)}; "
+                    "give a later time, or --every with it"
+                )
         armed = []
         for host in hosts:
             armed.append({**_which(host), "number": host.meter.faults.arm(rule, _now())})
@@ -247,13 +267,30 @@ COMMANDS: Final[dict[str, tuple[type[_Command], _Method]]] = {
 
 
 def _one_line(error: ValidationError) -> str:
-    item = error.errors(include_url=False, include_input=False)[0]
-    message = item["msg"].removeprefix("Value error, ")
+    item = error.errors(include_url=False)[0]
+    message, place = message_of(item), item["loc"]
     if item["type"] == "extra_forbidden":
         message = "there is no such argument"
-    # Of a fault's rule the keys are what was written on the command line.
-    place = item["loc"][1:] if item["loc"][:1] == ("rule",) and item["loc"][1:] else item["loc"]
-    return f"{'.'.join(map(str, place))}: {message}" if place else message
+    if place[:1] == ("rule",) and place[1:]:
+        place = tuple(_TYPED.get(str(key), f"--{key}") for key in place[1:])
+        if item["type"] == "literal_error" and isinstance(item["input"], str):
+            message = _no_word(item["input"], str(item["loc"][-1]))
+        else:
+            for each in ACTIONS:
+                message = message.replace(each, each.replace("_", "-"))
+    return f"{' '.join(map(str, place))}: {message}" if place else message
+
+
+def _no_word(word: str, key: str) -> str:
+    """Return what is said of a word of a fault that there is not, all spelled as on a command line."""
+    words: dict[str, tuple[str, ...]] = {
+        "action": tuple(ACTIONS),
+        "service": get_args(Service),
+        "values": get_args(Values),
+    }
+    there = tuple(each.replace("_", "-") for each in words[key])
+    word = word.replace("_", "-")
+    return f"{word!r} is none; {nearest(word, there, most=len(there))}"
 
 
 def _now() -> float:

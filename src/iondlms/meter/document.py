@@ -7,6 +7,7 @@ that come in any number one is meant by its name, or by its number from 0: `data
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -17,8 +18,8 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from iondlms.ion.ports import PORT_NAMES
-from iondlms.meter.places import Place, key_of, lines_of_places
-from iondlms.meter.section import ConfigError
+from iondlms.meter.places import Place, key_of, lines_of_places, printable
+from iondlms.meter.section import ConfigError, OptionText, message_of
 
 __all__ = ["Document", "read_document"]
 
@@ -51,6 +52,8 @@ _EXAMPLES: Final = {
     "dlms_log_export": "dlms_log_export.Billing.profile_obis",
     "fault": "fault.0.count",
 }
+# How `tomllib` ends its messages.
+_WHERE: Final = re.compile(r"(.*) \(at (?:line ([0-9]+), column ([0-9]+)|end of document)\)", re.DOTALL)
 # A key that makes the port it names, if it is not there: without it the port could not be opened.
 _MAKING: Final = {"listen", "device"}
 _EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -90,21 +93,18 @@ class Document(dict[str, Any]):
             where = ""
         else:
             where = f"{self.path}: " if number is None else f"{self.path}:{number}: "
-        return f"{where}{self._key(place)}: {message}"
+        return f"{where}{self._key(place)}: {printable(message)}"
 
-    def lines(self, error: ValidationError) -> list[str]:
-        """Return a line for each thing that is wrong, each once."""
-        lines: dict[str, None] = {}  # ordered
-        for item in error.errors(include_url=False, include_input=False):
-            message = item["msg"].removeprefix("Value error, ")
+    def lines(self, error: ValidationError) -> Iterator[str]:
+        """Yield the line of each thing that is wrong, or its lines."""
+        for item in error.errors(include_url=False):
+            message = message_of(item)
             if item["type"] == "extra_forbidden":
                 message = "there is no such key"
             other = self.line_of(tuple(item.get("ctx", {}).get("other", ())))
             if other is not None:
                 message = f"{message} (line {other})"
-            for line in message.splitlines() or [message]:
-                lines[self.told(item["loc"], line)] = None
-        return list(lines)
+            yield "\n".join(self.told(item["loc"], line) for line in message.splitlines() or [message])
 
     def located(self, text: str) -> list[str]:
         """Return lines that begin with a plain key, such as `clock.zone: ...`, as `told` tells them."""
@@ -174,15 +174,34 @@ def read_document(path: Path | None, settings: Sequence[tuple[str, Any]] = ()) -
     document = Document()
     if path is not None:
         try:
-            text = path.read_text(encoding="utf-8")
-            document = Document(tomllib.loads(text), path, text)
-        except (OSError, UnicodeDecodeError) as error:
+            text = path.read_text(encoding="utf-8-sig")  # editors of Windows begin a file with a BOM
+        except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a path that can be none
             raise ConfigError(f"{path}: cannot be read: {error}") from error
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
-            raise ConfigError(f"{path}: not TOML: {error}") from error
+        try:
+            document = Document(tomllib.loads(text), path, text)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(_not_toml(path, text, printable(str(error)))) from error
+        except RecursionError as error:
+            raise ConfigError(
+                f"{path}: arrays or tables are too deep in each other; write them flat"
+            ) from error
+        except ValueError as error:
+            # What tomllib lets out of `int`, which would take minutes for a million digits.
+            raise ConfigError(f"{path}: a number has too many digits; write a shorter one") from error
     for key, value in settings:
-        document.put(key, value)
+        document.put(key, OptionText(value) if isinstance(value, str) else value)
     return document
+
+
+def _not_toml(path: Path, text: str, message: str) -> str:
+    """Return what `tomllib` says, with its line where all other errors have theirs."""
+    match = _WHERE.fullmatch(message)
+    if match is None:
+        return f"{path}: not TOML: {message}"
+    what, line, column = match.groups()
+    if line is None:
+        return f"{path}:{max(len(text.splitlines()), 1)}: not TOML: {what} (at the end of the file)"
+    return f"{path}:{line}: not TOML: {what} (column {column})"
 
 
 def _put(table: Any, parts: list[str], key: str, value: Any) -> None:

@@ -11,6 +11,7 @@ from iondlms.hdlc import Frame
 __all__ = [
     "ACTIONS",
     "ALL_PORTS",
+    "MOST_RULES",
     "Action",
     "ArmedRule",
     "FaultRule",
@@ -33,6 +34,7 @@ Service = Literal[
 Values = Literal["held", "missing"]
 
 ALL_PORTS: Final = "all"
+MOST_RULES: Final = 1000  # of one meter: each of its frames is shown to all
 
 
 class ActionKind(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from iondlms.errors import LocalError
 from iondlms.ion.source import Source
-from iondlms.meter.fault_rules import ALL_PORTS, ArmedRule, FaultRule, Heard, Values
+from iondlms.meter.fault_rules import ALL_PORTS, MOST_RULES, ArmedRule, FaultRule, Heard, Values
 from iondlms.meter.fault_source import frozen
 from iondlms.meter.service import Instead
 
@@ -23,7 +23,6 @@ __all__ = ["MeterFaults"]
 _LOG: Final = logging.getLogger("iondlms.meter.faults")
 _FILE: Final = "file"  # where a rule comes from
 _HAND: Final = "ctl"
-_MOST_RULES: Final = 1000  # of those armed by hand: each frame is shown to all
 
 
 class Sufferer(Protocol):
@@ -50,8 +49,8 @@ class Sufferer(Protocol):
     def power_up(self, now: float) -> None:
         """Bring it back."""
 
-    def step_clock(self, step_s: float, now: float) -> None:
-        """Set the clock forward, or back."""
+    def step_clock(self, step_s: float, now: float, by: str = "ctl") -> None:
+        """Set the clock forward, or back; the event says over what."""
 
     def master_reset(self, now: float) -> None:
         """Master Reset."""
@@ -110,18 +109,20 @@ class MeterFaults:
 
     def arm(self, rule: FaultRule, now: float) -> int:
         """Arm a rule by hand; return its number. LocalError where too many are armed."""
-        if sum(not armed.done for armed in self._armed) >= _MOST_RULES:
-            raise LocalError(f"{_MOST_RULES} faults are armed; clear some first")
-        if len(self._armed) >= _MOST_RULES:
+        if sum(not armed.done for armed in self._armed) >= MOST_RULES:
+            raise LocalError(f"{MOST_RULES} faults are armed; clear some first")
+        if len(self._armed) >= MOST_RULES:
             self._armed = [armed for armed in self._armed if not armed.done]
-        return self._arm(rule, _HAND, now)
+        number = self._arm(rule, _HAND, now)
+        self._renew()
+        return number
 
     def clear(self, number: int | None = None) -> int:
         """Disarm one rule, or all, and end silence and busy; return how many. LocalError for no such one."""
         found = [armed for armed in self._armed if number in (None, armed.number)]
         if number is not None and not found:
             raise LocalError(f"no fault has number {number}")
-        self._armed = [armed for armed in self._armed if armed not in found]
+        self._armed = [armed for armed in self._armed if number not in (None, armed.number)]
         if number is None:
             self._until.clear()
         self._renew()
@@ -137,6 +138,7 @@ class MeterFaults:
         return told
 
     def _arm(self, rule: FaultRule, origin: str, now: float) -> int:
+        """Arm a rule; `_renew` is the caller's, once for all that it arms."""
         armed = ArmedRule(next(self._numbers), rule, origin, now)
         utc_ms = self._meter.present_ms(now)
         # What was to happen while the meter was not there does not happen afterwards.
@@ -145,7 +147,6 @@ class MeterFaults:
         if rule.at_ms is not None and ends and utc_ms > rule.at_ms + lasts_ms:
             armed.end_turn(utc_ms)
         self._armed.append(armed)
-        self._renew()
         return armed.number
 
     def _renew(self) -> None:
@@ -249,7 +250,7 @@ class MeterFaults:
                 case "power_cut":
                     self.cut_power(rule.duration_s, now)
                 case "clock_step":
-                    self._meter.step_clock(rule.step_s, now)
+                    self._meter.step_clock(rule.step_s, now, "a fault")
                 case "master_reset":
                     self._meter.master_reset(now)
                 case "freeze":

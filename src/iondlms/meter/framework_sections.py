@@ -20,7 +20,7 @@ from iondlms.ion.ports import PORT_NAMES
 from iondlms.ion.power_meter import PowerMeterSetup
 from iondlms.ion.quantities import QUANTITIES
 from iondlms.meter.fault_sections import FaultRuleSection
-from iondlms.meter.section import Seconds, Section, WholeSeconds, fault, together
+from iondlms.meter.section import Seconds, Section, Switch, WholeSeconds, fault, together
 from iondlms.meter.source_sections import AnySource, Instant, SimulatedSection
 
 __all__ = [
@@ -70,13 +70,13 @@ Obis = Annotated[str, BeforeValidator(_obis)]
 ObisOrNone = Annotated[str, BeforeValidator(_obis_or_none)]
 
 
-def nearest(word: str, words: tuple[str, ...]) -> str:
+def nearest(word: str, words: tuple[str, ...], most: int = 8) -> str:
     """Return a hint at what was perhaps meant: up to three of the words, or else some of them."""
     by_case = {each.casefold(): each for each in words}
     close = [by_case[each] for each in get_close_matches(word.casefold(), by_case, 3, 0.6)]
     if close:
         return f"did you mean {' or '.join(map(repr, close))}?"
-    return f"there are {', '.join(map(repr, words[:8]))}{' and more' if len(words) > 8 else ''}"
+    return f"there are {', '.join(map(repr, words[:most]))}{' and more' if len(words) > most else ''}"
 
 
 class ClockSection(Section):
@@ -101,7 +101,7 @@ class ClockSection(Section):
     clock_source: Literal["INTERNAL", "LINE FREQ", "COMM"] = Field(
         default="INTERNAL", description="what the clock object says it runs by; it is the host's clock anyway"
     )
-    trusted: bool = Field(
+    trusted: Switch = Field(
         default=True, description="false: after each start the time is marked as doubtful until it is set"
     )
     event_threshold: Seconds = Field(
@@ -234,7 +234,7 @@ class DataRecorderSection(_Named):
     mode: Literal["circular", "stop-when-full"] = Field(
         default="circular", description="the oldest row gives way, or no new one comes"
     )
-    insert_outage_records: bool = Field(
+    insert_outage_records: Switch = Field(
         default=False, description="rows of zeros for what an outage left out, or a gap"
     )
 
@@ -257,7 +257,7 @@ class DlmsLogExportSection(Section):
 
     data_recorder: str = Field(description="the name of the recorder")
     profile_obis: Obis = Field(description="of the profile: 1-0:99.2.0*255")
-    status_register: bool = Field(default=True, description="whether the rows have a status column")
+    status_register: Switch = Field(default=True, description="whether the rows have a status column")
     obis_codes: tuple[ObisOrNone, ...] | None = Field(
         default=None,
         max_length=MAX_EXPORTED_SOURCES,

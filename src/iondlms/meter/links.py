@@ -9,13 +9,18 @@ from pydantic import ValidationError
 
 from iondlms.cosem import CURRENT_ASSOCIATION
 from iondlms.meter.event_profile import CAUSE, EFFECT, PRIORITY
-from iondlms.meter.framework_sections import EventLogSection, PeriodicTimerSection, nearest
-from iondlms.meter.modules import SHORT_FORMS, Found, Modules, section_of
+from iondlms.meter.framework_sections import (
+    EventLogSection,
+    FrameworkSections,
+    PeriodicTimerSection,
+    nearest,
+)
+from iondlms.meter.modules import SHORT_FORMS, Found, Modules, modules_of, section_of
 from iondlms.meter.objects import CLOCK, LOGICAL_DEVICE_NAME, SAP_ASSIGNMENT, STATUS_WORD
-from iondlms.meter.places import Place
+from iondlms.meter.places import Place, key_of
 from iondlms.meter.section import fault
 
-__all__ = ["STANDARD_OBJECTS", "faults_among"]
+__all__ = ["STANDARD_OBJECTS", "faults_among", "not_exported"]
 
 # What every meter has, whatever is exported.
 STANDARD_OBJECTS: Final = {
@@ -59,6 +64,23 @@ def faults_among(
     profiles: dict[str, Place] = {}
     yield from _profiles(made, data, profiles)
     yield from _codes(made, profiles)
+
+
+def not_exported(config: FrameworkSections) -> Iterator[str]:
+    """Yield a line for each export whose codes are fewer than the sources: forgotten perhaps."""
+    made = modules_of(dict(config))
+    for found in made.exports:
+        export = found.section
+        recorder = None if export is None else made.recorders.get(export.data_recorder)
+        if export is None or export.obis_codes is None or recorder is None or recorder.section is None:
+            continue
+        count, given = len(recorder.section.sources), len(export.obis_codes)
+        if given < count and found.place:
+            place = key_of((*found.place, "obis_codes"))
+            yield (
+                f"{place}: {count - given} of {count} sources are not exported; 'none' for each of them "
+                "says that it is meant"
+            )
 
 
 def _sync_inputs(made: Modules) -> Iterator[ValidationError]:
@@ -149,6 +171,9 @@ def _codes(made: Modules, profiles: Mapping[str, Place]) -> Iterator[ValidationE
                 yield _twice(f"{code} is {name!r} here and a profile", place, profiles[code], "")
             elif other_name != name:
                 yield _twice(f"{code} is {name!r} here and {other_name!r}", place, other, profile)
+            elif code in here and not given and recorder.place:
+                message = f"{name!r} is given twice; leave one out, or export it with obis_codes"
+                yield fault(message, *recorder.place, "sources", index)
             elif code in here:
                 yield _twice(f"{code} is given twice here and", place, here[code], profile)
             here[code] = place

@@ -231,11 +231,14 @@ class Meter:
         self.ion.power_up(self._ion_now(now))
         self.advance(now)
 
-    def step_clock(self, step_s: float, now: float) -> None:
-        """Set the clock forward, or back; LocalError without power, AccessError beyond its years."""
+    def step_clock(self, step_s: float, now: float, by: str = "ctl") -> None:
+        """Set the clock forward, or back; LocalError without power, AccessError beyond its years.
+
+        `by` is what the event says it was set over.
+        """
         ion_now = self._ion_now(now)
         utc_ms = self.ion.clock.utc_ms(ion_now) + round(step_s * 1000)
-        self.ion.set_time(utc_ms, ion_now, self.ion.framework.clock.time_sync_source)
+        self.ion.set_time(utc_ms, ion_now, self.ion.framework.clock.time_sync_source, by)
         self.advance(now)
 
     def master_reset(self, now: float) -> None:

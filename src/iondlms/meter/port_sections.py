@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, fi
 
 from iondlms.errors import LocalError
 from iondlms.ion.ports import Port, PortKind, find_port
-from iondlms.meter.section import Seconds, Section, fault
+from iondlms.meter.section import Seconds, Section, Switch, fault
 from iondlms.ports.echo import EchoMode
 from iondlms.ports.modem import AnswerHours, ModemSetup
 from iondlms.ports.sign_on import baud_code
@@ -49,6 +49,7 @@ MODEL: ContextVar[str | None] = ContextVar("MODEL", default="ION8650")
 _HOURS: Final = re.compile(r"(\d\d):(\d\d)-(\d\d):(\d\d)")
 _NO_DEVICE: Final = "no device is named; write /dev/ttyUSB0, socket://HOST:PORT or rfc2217://HOST:PORT"
 _OWN: Final[Any] = None  # a default whose place the model's own takes
+_LONGEST_HOST: Final = 253  # RFC 1035
 _PLAIN: Final = "/:[]@,.-_~*"  # in a URL as they are
 _T = TypeVar("_T")
 
@@ -64,8 +65,14 @@ def _said(make: Callable[[], _T]) -> _T:
 def host_and_port(value: str) -> str:
     """Return a listening address as it is; ValueError if it is none."""
     host, _, port = value.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise ValueError(f"{value!r} is no listening address; write it as 127.0.0.1:4059")
+    if not host or not re.fullmatch(r"\d{1,5}", port) or int(port) > 65535:
+        raise ValueError(f"{value!r:.80} is no listening address; write it as 127.0.0.1:4059")
+    try:
+        possible = host.isprintable() and bool(host.encode("idna"))
+    except UnicodeError:
+        possible = False
+    if not possible or len(host) > _LONGEST_HOST:
+        raise ValueError(f"{host!r:.80} is no name of a host; write it as 127.0.0.1:4059")
     return value
 
 
@@ -95,6 +102,13 @@ class SerialLine(Section):
         default=0.01, ge=0, le=1.0, description="from the request's last octet to the answer's first"
     )
     echo: EchoMode = Field(default="auto", description="whether the adapter hears itself")
+
+    @field_validator("device")
+    @classmethod
+    def _possible_device(cls, value: str) -> str:
+        if "\0" in value:
+            raise ValueError("no device can be called so: there is a NUL in it")
+        return value
 
 
 class Calls(Section):
@@ -267,14 +281,14 @@ class SerialSection(DevicePort):
 
     kind = "serial"
 
-    rs485: bool = Field(default=_OWN, description="RS-485 and not RS-232")
+    rs485: Switch = Field(default=_OWN, description="RS-485 and not RS-232")
     rts: Literal["none", "rts_cts", "rts_delay"] = Field(
         default="none", description="RS-232: handshake, or RTS on while sending, from transmit_delay before"
     )
     direction: Direction = Field(
         default="adapter", description="RS-485: who switches it: the adapter, the driver, or we by RTS"
     )
-    bias: bool = Field(default=False, description="RS-485: the meter's own resistors")
+    bias: Switch = Field(default=False, description="RS-485: the meter's own resistors")
 
     @field_validator("rs485", mode="before")
     @classmethod
@@ -310,7 +324,7 @@ class OpticalSection(DevicePort):
     kind = "optical"
     scheme = "optical"
 
-    sign_on: bool = Field(default=False, description="IEC 62056-21 mode E: 300 baud 7E1 first")
+    sign_on: Switch = Field(default=False, description="IEC 62056-21 mode E: 300 baud 7E1 first")
 
     @field_validator("sign_on")
     @classmethod
@@ -380,7 +394,7 @@ def faults_between(ports: list[Any] | tuple[Any, ...]) -> list[ValidationError]:
         device = raw.get("device")
         if isinstance(device, str) and device and raw.get("protocol", "DLMS") == "DLMS":
             # One device may have several names: /dev/serial/by-id/... is a link.
-            real = device if "://" in device else os.path.realpath(device)
+            real = device if "://" in device or "\0" in device else os.path.realpath(device)
             if real in devices:
                 faults.append(fault(f"{device} is the device of {devices[real]}", index, "device"))
             devices.setdefault(real, name)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import (
@@ -20,14 +21,59 @@ from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, PydanticCu
 from iondlms.errors import LocalError
 from iondlms.meter.places import Place, key_of
 
-__all__ = ["ConfigError", "Seconds", "Section", "WholeSeconds", "fault", "moved", "together"]
+__all__ = [
+    "ConfigError",
+    "FileName",
+    "OptionText",
+    "Seconds",
+    "Section",
+    "Switch",
+    "WholeSeconds",
+    "fault",
+    "message_of",
+    "moved",
+    "together",
+]
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_MOST_LINES: Final = 100  # of what is wrong: who has more of it reads no further
+_MOST_SHOWN: Final = 60  # characters of a wrong value
+# By the kind of error in pydantic.
+_WANTED: Final = {
+    "int_type": "no whole number",
+    "int_parsing": "no whole number",
+    "int_from_float": "no whole number",
+    "float_type": "no number",
+    "float_parsing": "no number",
+    "bool_type": "neither true nor false",
+    "bool_parsing": "neither true nor false",
+    "string_type": "no text; write it in quotes",
+    "tuple_type": "no list; write it in brackets",
+    "model_type": "no section",
+    "model_attributes_type": "no section",
+}
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
 
 
 class ConfigError(LocalError):
     """The configuration is wrong; one line an error, each beginning with its key."""
+
+    @classmethod
+    def of(cls, lines: Iterable[str], count: int) -> ConfigError:
+        """Return one that tells the first of `count` things that are wrong, each once, and how many more."""
+        told: dict[str, None] = {}  # ordered
+        for number, line in enumerate(lines):
+            if len(told) >= _MOST_LINES:
+                told[f"and {count - number} more"] = None
+                break
+            told[line] = None
+        return cls("\n".join(told))
+
+
+class OptionText(str):
+    """The value of an option such as `--set`: text whatever is meant, while TOML writes what it means."""
+
+    __slots__ = ()
 
 
 class Section(BaseModel):
@@ -71,6 +117,21 @@ def _whole(value: float) -> float:
     return value
 
 
+def _switch(value: object) -> object:
+    """Refuse "no" and 1 of a file: whoever writes them is not sure what they do."""
+    if isinstance(value, bool | OptionText):
+        return value
+    raise ValueError(f"{_shown(value)} is neither true nor false; write one of them, without quotes")
+
+
+def _possible(value: Path) -> Path:
+    if "\0" in str(value):
+        raise ValueError("no file can be called so: there is a NUL in it")
+    return value
+
+
+Switch = Annotated[bool, BeforeValidator(_switch)]
+FileName = Annotated[Path, AfterValidator(_possible)]
 Seconds = Annotated[float, BeforeValidator(_duration)]
 WholeSeconds = Annotated[Seconds, AfterValidator(_whole)]
 
@@ -90,9 +151,14 @@ def fault(message: str, *place: str | int, other: Place = ()) -> ValidationError
 def together(*errors: ValidationError) -> ValidationError:
     """Return several errors as one."""
     details = [
-        _detail(item["type"], item["msg"], item["loc"], _other(item))
+        _detail(
+            item["type"] if item["type"] == "extra_forbidden" else "value_error",
+            message_of(item),
+            item["loc"],
+            _other(item),
+        )
         for error in errors
-        for item in error.errors(include_url=False, include_input=False)
+        for item in error.errors(include_url=False)
     ]
     return ValidationError.from_exception_data("configuration", details)
 
@@ -100,10 +166,31 @@ def together(*errors: ValidationError) -> ValidationError:
 def moved(error: ValidationError, move: Callable[[Place], Place]) -> ValidationError:
     """Return the same errors at other places."""
     details = [
-        _detail("value_error", item["msg"].removeprefix("Value error, "), move(item["loc"]), _other(item))
-        for item in error.errors(include_url=False, include_input=False)
+        _detail("value_error", message_of(item), move(item["loc"]), _other(item))
+        for item in error.errors(include_url=False)
     ]
     return ValidationError.from_exception_data("configuration", details)
+
+
+def message_of(item: ErrorDetails) -> str:
+    """Return what is wrong at a place; of a wrong type what was given and what is wanted."""
+    wanted = _WANTED.get(item["type"])
+    if wanted is None or "password" in str(item["loc"][-1:]):
+        return item["msg"].removeprefix("Value error, ")
+    return f"{_shown(item['input'])} is {wanted}"
+
+
+def _shown(value: object) -> str:
+    """Return a value as it is written in TOML, or what kind of thing it is where that is long."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict | list | tuple):
+        return "a section" if isinstance(value, dict) else "a list"  # somewhere in it may be a password
+    try:
+        text = repr(str(value)) if isinstance(value, str) else str(value)
+    except ValueError:  # a number of thousands of digits
+        return "such a number"
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 def _other(item: ErrorDetails) -> Place:

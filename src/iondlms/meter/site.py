@@ -40,7 +40,7 @@ from iondlms.meter.port_sections import (
     faults_between,
     host_and_port,
 )
-from iondlms.meter.section import ConfigError, fault, moved, together
+from iondlms.meter.section import ConfigError, Switch, fault, moved, together
 from iondlms.meter.source_sections import AnySource
 
 __all__ = [
@@ -96,7 +96,7 @@ class Rs485Line(_SharedDevice):
 
     kind: Literal["rs485"] = "rs485"
     direction: Direction = Field(default="adapter", description="who switches it")
-    bias: bool = False
+    bias: Switch = False
 
     @property
     def url(self) -> str:
@@ -317,7 +317,7 @@ def load_checked(path: Path | None, settings: Sequence[tuple[str, Any]] = (), *,
     made = site_of(document)
     faults = faults_of([made] if isinstance(made, Config) else [each for _, each in made.meters()], year)
     if faults:
-        raise ConfigError("\n".join(line for fault in faults for line in document.located(fault)))
+        raise ConfigError.of(("\n".join(document.located(each)) for each in faults), len(faults))
     return made
 
 

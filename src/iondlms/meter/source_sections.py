@@ -5,13 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from iondlms.errors import LocalError
-from iondlms.meter.section import Seconds, Section, fault
+from iondlms.meter.section import FileName, Seconds, Section, fault
 from iondlms.sources import (
     Fault,
     ModbusSettings,
@@ -111,7 +110,7 @@ class ReplaySection(SourceSection):
     """A file of what another meter measured."""
 
     kind: Literal["replay"] = "replay"
-    path: Path = Field(description="CSV, TSV or Parquet")
+    path: FileName = Field(description="CSV, TSV or Parquet")
     columns: dict[str, str] = Field(default={}, description="heading by ION name; empty: found out")
     time: str = Field(default="", description="heading of the stamps; empty: found out")
     time_format: str = Field(default="", description="strptime; empty: found out")

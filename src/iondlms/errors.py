@@ -29,6 +29,7 @@ __all__ = [
     "TemporaryFailure",
     "TypeUnmatched",
     "access_error",
+    "extra_hint",
 ]
 
 
@@ -55,6 +56,11 @@ class DataAccessResult(IntEnum):
 
 class DlmsError(Exception):
     """Root of all errors this package raises on purpose."""
+
+
+def extra_hint(extra: str) -> str:
+    """Return how an extra of this package is installed, for the error where it is missing."""
+    return f"pip install 'iondlms[{extra}]' (in a clone: pip install '.[{extra}]')"
 
 
 class LocalError(DlmsError):

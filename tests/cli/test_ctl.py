@@ -154,12 +154,16 @@ def test_reload_reads_the_configuration_again(served: Served) -> None:
     ("words", "message"),
     [
         (["sleep"], "there is no command 'sleep'; there are status, fault"),
-        (["fault", "explode"], "action: Input should be 'drop'"),
+        (["fault", "explode"], "ACTION: 'explode' is none; there are 'drop', 'delay'"),
         (["fault", "drop", "3"], "drop takes no VALUE; delay, silence"),
-        (["fault", "delay"], "duration: delay takes some time; say how long"),
+        (["fault", "clock-stepp"], "ACTION: 'clock-stepp' is none; did you mean 'clock-step'?"),
+        (["fault", "power-cut", "1s", "--at", "2001-01-01"], "--at 2001-01-01T00:00:00.000+00:00 is past"),
+        (["fault", "delay"], "VALUE or --for: delay takes some time; say how long"),
         (["fault", "drop", "--port", "COM7"], "there is no port 'COM7'; there are ETHERNET, and all"),
-        (["fault", "drop", "--obis", "1.2"], "obis:"),
-        (["power", "off"], "do: Input should be 'cut' or 'on'"),
+        (["fault", "drop", "--obis", "1.2"], "--obis:"),
+        (["power", "off"], "power off: write cut or on"),
+        (["power", "restore"], "power restore: write cut or on"),
+        (["source", "stop"], "source stop: write freeze or resume"),
         (["clock", "set", "1"], "clock set: there is `clock step SECONDS` alone"),
         (["clock", "step", "soon"], "step: 'soon' is no step"),
         (["ethernet", "perhaps"], "ethernet perhaps: write on or off"),
@@ -219,3 +223,44 @@ def test_faults_in_a_file_befall_who_reads(tmp_path: Path) -> None:
         ]
         with served.client() as client, pytest.raises(DlmsError, match="unavailable"):
             client.get(NAME)
+
+
+STOPPING = """
+[[data_recorder]]
+name = "Test Log"
+sources = ["kWh del"]
+mode = "stop-when-full"
+depth = 1
+"""
+
+
+def test_a_recorder_that_has_stopped_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "meter.toml"
+    file.write_text(STOPPING, encoding="utf-8")
+    data = tmp_path / "data"
+    command = [
+        sys.executable,
+        "-m",
+        "iondlms",
+        "serve",
+        str(file),
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+        str(data),
+    ]
+    rearm = f"`iondlms ctl {data} rearm 'Test Log'`"
+    with started(command, "^ready$") as (process, lines):
+        served = Served(process, lines, data)
+        assert "full" not in served.ctl("status")
+        served.ctl("pulse", "Test Log")
+        assert f"full: stopped; {rearm}" in served.ctl("status", "-o", "csv")
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+    again = subprocess.Popen([*command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert again.stdout is not None
+    while again.stdout.readline() not in ("ready\n", ""):
+        pass
+    again.send_signal(signal.SIGTERM)
+    _, told = again.communicate(timeout=20)
+    assert f"Data Recorder 'Test Log' is full and has stopped; {rearm} clears it" in told

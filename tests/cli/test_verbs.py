@@ -322,3 +322,14 @@ def test_an_empty_range_says_so_and_a_reversed_one_is_refused(url: str) -> None:
 
 def test_the_wrapper_says_that_it_knows_no_unit(url: str) -> None:
     assert "over wrapper, any unit" in ok("ping", url, "-w")
+
+
+def test_a_denied_clock_set_and_refused_profiles_say_what_to_try(url: str, tmp_path: Path) -> None:
+    done = run("profile", url, "1-0:99.77.0*255")
+    assert "lists the profiles it has" in done.stderr
+    (tmp_path / "password").write_text(PASSWORD, encoding="utf-8")
+    with meter(tmp_path, "--set", "clock.time_sync_source=COM1", password=PASSWORD) as port:
+        words = ("--set", "now", "--limit", "1h", "--password-file", str(tmp_path / "password"))
+        done = run("clock", f"tcp://127.0.0.1:{port}?unit=100", *words)
+    assert done.returncode != 0
+    assert "read-write-denied (3); the port may not be the meter's Time Sync Source" in done.stderr

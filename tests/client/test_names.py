@@ -35,7 +35,21 @@ def test_name(name: str) -> None:
 
 
 def test_each_code_has_one_name() -> None:
-    assert len({found.logical_name for found in NAMES.values()}) == len(NAMES) == 7 + 4 + 11
+    assert len({found.logical_name for found in NAMES.values()}) == len(NAMES) > 7 + 4 + 11
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("Vln-a", "1-1:32.7.0*255"),
+        ("I-a-mx", "1-1:31.26.0*255"),
+        ("kVARh-Q1", "1-1:5.8.0*255"),
+        ("Freq", "1-1:14.7.0*255"),
+    ],
+)
+def test_what_only_an_own_framework_exports_has_its_name_too(name: str, code: str) -> None:
+    assert name_of(ObisCode.parse(code)) == name
+    assert resolve(name) == NamedObject(ObisCode.parse(code), 3)
 
 
 def test_code_that_no_ion_has() -> None:

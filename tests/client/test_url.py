@@ -56,7 +56,7 @@ WRONG = [
     ("tcp://meter?client=0", "client SAP 0"),
     ("tcp://meter?client=127", "client SAP 127"),
     ("tcp://meter?auth=high", "auth=high is none of none, low"),
-    ("tcp://meter?timeout=5h", "timeout=5h is no time"),
+    ("tcp://meter?timeout=5w", "timeout=5w is no time"),
     ("tcp://meter?timeout=0", "time-out of 0.0 s"),
     ("tcp://meter?retries=101", "retries=101"),
     ("tcp://meter?inverted=yes", "neither 0 nor 1"),

@@ -148,3 +148,33 @@ def test_maxima_are_sampled_each_minute_recorded_and_outlive_a_crash() -> None:
     assert host.wait(60).meter.value("kW tot mx") == 26_000
     # A value that nobody records is not watched.
     assert host.meter.value("kW tot mn") is None
+
+
+FULL = (30, "log full", "recording stopped")
+
+
+def full_events(host: Host) -> list[int]:
+    events = host.keep().meter.event_log.events
+    return [event.utc_ms for event in events if (event.priority, event.cause, event.effect) == FULL]
+
+
+def test_a_recorder_that_stops_says_so_once_and_again_when_it_was_rearmed() -> None:
+    host = Host(BEGIN, small_framework(circular=False, depth=3)).start().wait(3 * 900)
+    first = utc(2026, 3, 29, 1, 30)
+    assert full_events(host) == [first]
+    host.wait(2 * 900)
+    assert full_events(host) == [first]
+    host.meter.rearm("log", host.now)
+    host.wait(3 * 900)
+    assert full_events(host) == [first, first + 5 * 15 * MINUTE]
+    assert full_events(Host(BEGIN, small_framework(depth=3)).start().wait(4 * 900)) == []
+
+
+def test_one_that_the_rows_of_an_outage_fill_says_so_at_power_up() -> None:
+    framework = small_framework(circular=False, depth=2, insert_outage_records=True)
+    host = Host(BEGIN, framework).start()
+    host.meter.power_down(host.now)
+    host.jump(3600)
+    host.meter.power_up(host.now)
+    assert full_events(host) == [BEGIN + 60 * MINUTE]
+    assert [event.utc_ms for event in host.events] == sorted(event.utc_ms for event in host.events)

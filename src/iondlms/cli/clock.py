@@ -13,11 +13,15 @@ from iondlms.cli.output import Column, Form, Table, moment, write
 from iondlms.client import ClockReading, ClockStep
 from iondlms.client.url import seconds_of
 from iondlms.codec.datetimes import ClockStatus
-from iondlms.errors import LocalError
+from iondlms.errors import LocalError, ReadWriteDenied
 
 __all__ = ["clock"]
 
 _ENDS_TOLD: Final = 4
+_DENIED: Final = (
+    "the port may not be the meter's Time Sync Source (then use that one), "
+    "or client 1 with its password is needed"
+)
 
 
 @click.command()
@@ -62,11 +66,14 @@ def clock(
             if not dry_run:
                 raise LocalError(refusal)
             click.echo(f"W! without --dry-run: {refusal}", err=True)
-        setting = meter.set_clock(
-            datetime.now(UTC) if when is None else when,
-            dry_run=dry_run,
-            limit=None if force or dry_run else most,
-        )
+        try:
+            setting = meter.set_clock(
+                datetime.now(UTC) if when is None else when,
+                dry_run=dry_run,
+                limit=None if force or dry_run else most,
+            )
+        except ReadWriteDenied as error:
+            raise ReadWriteDenied(f"{error}; {_DENIED}") from error
     click.echo(f"{'would send' if dry_run else 'sent'} {setting.sent}", err=True)
     readings = {"before": setting.before}
     if setting.after is not None:

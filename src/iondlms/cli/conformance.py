@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -40,6 +41,7 @@ __all__ = ["conformance"]
 
 _BOTH: Final[tuple[Framing, ...]] = ("hdlc", "wrapper")
 SETTING_CLIENT: Final = 1
+_LINE_S: Final = 60.0
 _MOST_TEXT: Final = 200  # characters of a reason in the table; the report has it whole
 
 
@@ -118,14 +120,20 @@ def conformance(
     except (KeyboardInterrupt, SystemExit):
         # Hours may have gone into what is there already.
         _write(results, cti, asker, when, form, report, everything)
-        click.echo(f"stopped after {len(results)} of {len(runs)} cases", err=True)
+        told = _counted(results)
+        click.echo(
+            f"stopped after {len(results)} of {len(runs)} cases{f': {told}' if told else ''}", err=True
+        )
         raise
     finally:
         asker.trace.close()
     _write(results, cti, asker, when, form, report, everything)
-    number = counts(results)
-    click.echo(", ".join(f"{count} {name.lower()}" for name, count in number.items()), err=True)
-    return int(number["FAILED"] > 0)
+    click.echo(_counted(results), err=True)
+    return int(counts(results)["FAILED"] > 0)
+
+
+def _counted(results: list[Result]) -> str:
+    return ", ".join(f"{count} {name.lower()}" for name, count in counts(results).items())
 
 
 def _access(asker: Asker) -> Access:
@@ -216,11 +224,11 @@ def _short(text: str) -> str:
 
 @contextmanager
 def _progress(total: int, quiet: bool) -> Iterator[Callable[[Result], None]]:
-    """A bar on stderr for a person; a line for each case that has failed for a log."""
+    """A bar on stderr for a person; for a log a line a minute, and one for each case that has failed."""
     if quiet:
         yield lambda _: None
     elif not sys.stderr.isatty():
-        yield _failure
+        yield _lines(total, time.monotonic)
     else:
         # Imported here: only a person at a terminal waits for it.
         from rich.console import Console
@@ -243,6 +251,16 @@ def _progress(total: int, quiet: bool) -> Iterator[Callable[[Result], None]]:
             yield tell
 
 
-def _failure(result: Result) -> None:
-    if result.verdict is Verdict.FAILED:
-        click.echo(f"FAILED {result.id} ({result.framing}): {result.reason}", err=True)
+def _lines(total: int, clock: Callable[[], float]) -> Callable[[Result], None]:
+    done, shown = 0, clock()
+
+    def tell(result: Result) -> None:
+        nonlocal done, shown
+        done += 1
+        if result.verdict is Verdict.FAILED:
+            click.echo(f"FAILED {result.id} ({result.framing}): {result.reason}", err=True)
+        if clock() - shown >= _LINE_S:
+            shown = clock()
+            click.echo(f"{done} of {total} cases, the last {result.suite} {result.id}", err=True)
+
+    return tell

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -98,7 +99,7 @@ def status(place: Path, /, form: Form, **which: Any) -> None:
     write(_rows([_flat_meter(each) for each in found["meters"]], "meters"), form)
     for meter in found["meters"][:1]:
         if "recorders" in meter:
-            write(_rows([_flat_recorder(each) for each in meter["recorders"]], "recorders"), form)
+            write(_rows([_flat_recorder(each, place) for each in meter["recorders"]], "recorders"), form)
             write(_rows([_flat_disk(meter["disk"])], "disk"), form)
 
 
@@ -149,7 +150,8 @@ def fault(
     rule = {key: given for key, given in options.items() if given is not None} | {"action": action}
     if value is not None:
         if action not in _VALUES:
-            raise LocalError(f"{action} takes no VALUE; {', '.join(_VALUES)} do")
+            having = ", ".join(each.replace("_", "-") for each in _VALUES)
+            raise LocalError(f"{action.replace('_', '-')} takes no VALUE; {having} do")
         rule[_VALUES[action]] = value
     if period is not None and action in _TIMED:
         rule.setdefault("duration", period)
@@ -197,6 +199,8 @@ def power(place: Path, /, form: Form, do: str, duration: str | None, **which: An
     iondlms ctl meter-data power cut 10s
     iondlms ctl meter-data power on
     """
+    if do not in ("cut", "on"):
+        raise LocalError(f"power {do}: write cut or on")
     _show(form, _ask(place, "power", which, do=do, duration=duration), "meter")
 
 
@@ -269,6 +273,8 @@ def source(
     iondlms ctl meter-data source freeze 10m --values missing
     iondlms ctl meter-data source resume
     """
+    if do not in ("freeze", "resume"):
+        raise LocalError(f"source {do}: write freeze or resume")
     _show(form, _ask(place, "source", which, do=do, duration=duration, values=values), "meter")
 
 
@@ -332,10 +338,12 @@ def _flat_meter(meter: dict[str, Any]) -> dict[str, Any]:
     return flat | {"power": "on" if meter["power"] else "cut", "safe": "yes" if meter["safe"] else "no"}
 
 
-def _flat_recorder(recorder: dict[str, Any]) -> dict[str, Any]:
+def _flat_recorder(recorder: dict[str, Any], place: Path) -> dict[str, Any]:
     last = recorder["last"] or {"utc": None, "status": None}
     flat = {key: recorder[key] for key in ("recorder", "rows", "depth")}
-    return flat | {"last": last["utc"], "status": last["status"]}
+    rearm = shlex.join(["iondlms", "ctl", str(place), "rearm", recorder["recorder"]])
+    state = f"full: stopped; `{rearm}`" if recorder["full"] else "recording"
+    return flat | {"last": last["utc"], "status": last["status"], "state": state}
 
 
 def _flat_disk(disk: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -15,11 +15,20 @@ from iondlms.cli.output import Column, Form, Table, moment, write
 from iondlms.cli.progress import progress
 from iondlms.client import Profile, ProfileRow, StatusWord, TransferBroken
 from iondlms.client.blocking import Client
-from iondlms.errors import AccessError, LocalError
+from iondlms.errors import AccessError, DataAccessResult, LocalError
 
 __all__ = ["profile", "profile_table", "status_words"]
 
 INVALID = 0xFFFF
+_LISTED: Final = "`iondlms objects URL` lists the profiles it has"
+# A refusal that is not here says itself all that is known.
+_REMEDIES: Final[dict[DataAccessResult, str]] = {
+    DataAccessResult.OBJECT_UNDEFINED: _LISTED,
+    DataAccessResult.OBJECT_CLASS_INCONSISTENT: _LISTED,
+    DataAccessResult.TEMPORARY_FAILURE: "try again later",
+    DataAccessResult.READ_WRITE_DENIED: "try another client, or its password (client= in the URL)",
+    DataAccessResult.SCOPE_OF_ACCESS_VIOLATED: "the meter does not select so; ask for other rows or columns",
+}
 
 
 @click.command()
@@ -75,8 +84,8 @@ def profile(
         came(error.profile)
         raise
     except AccessError as error:
-        hint = "`iondlms objects URL` lists the profiles it has"
-        raise type(error)(f"{name}: the meter refuses it: {error}; {hint}") from error
+        hint = _REMEDIES.get(error.result)
+        raise type(error)(f"{name}: the meter refuses it: {error}{f'; {hint}' if hint else ''}") from error
     except (KeyboardInterrupt, SystemExit):  # the line is given back already
         came(found or (None if reading is None else reading.rescued), "interrupted; ")
         raise

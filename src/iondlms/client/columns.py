@@ -30,7 +30,7 @@ from iondlms.client.profile import (
 from iondlms.codec.columns import Cells, ListedTable, StridedTable, Table
 from iondlms.codec.datetimes import EPOCH, milliseconds_of
 from iondlms.codec.instants import UNKNOWN
-from iondlms.errors import DecodeError, LocalError
+from iondlms.errors import DecodeError, LocalError, extra_hint
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -117,7 +117,7 @@ class ProfileColumns:
         try:
             from iondlms.codec import numpy_columns
         except ImportError as error:
-            raise LocalError("NumPy is not installed: pip install 'iondlms[fast]'") from error
+            raise LocalError(f"NumPy is not installed: {extra_hint('fast')}") from error
 
         def column(at: int) -> NDArray[Any]:
             if len(self._tables) == 1 and isinstance(self._tables[0], StridedTable):

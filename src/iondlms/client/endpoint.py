@@ -284,7 +284,7 @@ class ClientEndpoint:
             case Event.DISCONNECTED:
                 self._lost(LinkError("the meter has closed the link: it was silent too long, or restarted"))
             case Event.FAILED:
-                self._lost(LinkError(reaction.reason))
+                self._lost(LinkError.of(reaction.reason))
             case _:
                 pass  # UI frames are outside of the conversation, and nothing here wants them
         return octets

@@ -28,6 +28,9 @@ _REMEDIES: Final[dict[Diagnostic, str]] = {
     ServiceUser.AUTHENTICATION_REQUIRED: "it wants a password: auth=low, or client=16 to read without one",
     ServiceProvider.NO_COMMON_ACSE_VERSION: "it speaks another version of ACSE",
 }
+_REFUSED_LINK: Final = (
+    "another client may have it: wait and try again; or check client= and unit=: this one may not be served"
+)
 
 
 class NoAnswer(PortError):
@@ -40,6 +43,11 @@ class ClosedAtOnce(PortError):
 
 class LinkError(RemoteError):
     """The data link broke: the meter refused or closed it, or its frames make no sense."""
+
+    @classmethod
+    def of(cls, reason: str) -> LinkError:
+        """Return the error for what the data link says of its end; after a DM with what to try."""
+        return cls(f"{reason}; {_REFUSED_LINK}" if reason.endswith("(DM)") else reason)
 
 
 class OutcomeUnknown(PortError):

@@ -13,6 +13,7 @@ from typing import Final
 from iondlms.codec.obis import ObisCode
 from iondlms.errors import LocalError
 from iondlms.ion.framework import BILLING, LOAD_PROFILE
+from iondlms.ion.quantities import QUANTITIES
 
 __all__ = [
     "ASSOCIATION",
@@ -45,7 +46,8 @@ def _named(code: str, class_id: int) -> NamedObject:
     return NamedObject(ObisCode.parse(code), class_id)
 
 
-# Profile codes are those of the default frameworks (technical note, objects).
+# Profile codes are those of the default frameworks (technical note, objects); quantities beyond them have the
+# codes that an own framework exports them under where it gives no other.
 NAMES: Final[dict[str, NamedObject]] = {
     "load": _named("1-0:99.1.0*255", PROFILE_CLASS),
     "billing": _named("1-0:98.1.0*255", PROFILE_CLASS),
@@ -54,7 +56,14 @@ NAMES: Final[dict[str, NamedObject]] = {
     "name": _named("0-0:42.0.0*255", DATA_CLASS),
     "association": _named("0-0:40.0.0*255", ASSOCIATION_CLASS),
     "sap": _named("0-0:41.0.0*255", SAP_CLASS),
-    **{name.replace(" ", "-"): _named(code, REGISTER_CLASS) for name, code in (*LOAD_PROFILE, *BILLING)},
+    **{
+        name.replace(" ", "-"): _named(code, REGISTER_CLASS)
+        for name, code in (
+            *((each.name, each.obis) for each in QUANTITIES.values() if each.obis is not None),
+            *LOAD_PROFILE,
+            *BILLING,
+        )
+    },
 }
 CLOCK: Final = NAMES["clock"].logical_name
 STATUS_WORD: Final = NAMES["status"].logical_name

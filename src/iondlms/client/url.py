@@ -41,8 +41,8 @@ _DEVICE_EXAMPLES: Final = {
     "socket": "socket://192.168.1.21:4001",
     "rfc2217": "rfc2217://192.168.1.21:4001?baud=9600",
 }
-_DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m)?")
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
+_DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?")
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
 _RTS: Final = {"none": "none", "cts": "rts_cts", "delay": "rts_delay"}  # word of a URL: handshake
 _SAFE: Final = "/:[]@,.-_~*"  # in a URL as they are; `+` is one of telephone numbers, and no blank
 
@@ -281,10 +281,12 @@ def _number(key: str, value: str) -> int:
 
 
 def seconds_of(key: str, value: str) -> float:
-    """Read a time such as 500ms, 5s, 1m or a number of seconds; LocalError naming the key."""
+    """Read a time such as 500ms, 5s, 1m, 1h, 1d or a number of seconds; LocalError naming the key."""
     match = _DURATION.fullmatch(value)
     if match is None:
-        raise LocalError(f"{key}={value} is no time; write {key}=5s, {key}=500ms or {key}=1m")
+        raise LocalError(
+            f"{key}={value} is no time; write {key}=5s, {key}=500ms, {key}=1m, {key}=1h or {key}=1d"
+        )
     return float(match[1]) * _UNITS[match[2]]
 
 

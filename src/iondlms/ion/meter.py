@@ -179,8 +179,8 @@ class IonMeter:
 
     # What can be done to a meter; the next `advance` returns what must become durable
 
-    def set_time(self, utc_ms: int, now: float, port: str) -> int:
-        """Set the clock; return the step in milliseconds. Each time that it is set is an event.
+    def set_time(self, utc_ms: int, now: float, port: str, by: str = "") -> int:
+        """Set the clock; return the step in milliseconds. It is an event, over `port` or what `by` names.
 
         A refusal is one too, but told by whoever asks, who knows of more reasons than the two here:
         ReadWriteDenied if the port is not the Time Sync Source, OtherReason for a year that no
@@ -196,17 +196,14 @@ class IonMeter:
         self._offset_ms += step_ms
         if self.clock.noticed(step_ms):
             self._gather(Status.TIME_CHANGED)
-        self._log(before_ms, Priority.INFORMATION, f"Time set over {port}", f"step of {step_ms} ms")
+        self._log(before_ms, Priority.INFORMATION, f"Time set over {by or port}", f"step of {step_ms} ms")
         self._notice_dst(utc_ms)
         self._arm(utc_ms)
         self._touched = True
         return step_ms
 
     def power_down(self, now: float, why: str = "") -> None:
-        """Cut the power, or stop gracefully: nothing is measured or recorded, only the clock runs on.
-
-        `why` is told in the event.
-        """
+        """Cut the power, or stop gracefully, as `why` tells: nothing is recorded, only the clock runs on."""
         if self._back_ms is not None:  # dark already, unless it came back meanwhile
             self._now = now
             self._run(self.clock.utc_ms(now))
@@ -380,6 +377,8 @@ class IonMeter:
         if rows is None:
             rows = self._batch.rows[recorder.name] = recorder.new_rows(recorder.next_sequence - 1)
         rows.octets += row
+        if recorder.full:  # by this row: there is none after it
+            self._log(self._at_ms, Priority.WARNING, f"{recorder.name} full", "recording stopped")
         return True
 
     def _clear(self, recorder: DataRecorder) -> None:
@@ -417,6 +416,7 @@ class IonMeter:
             self._log(down_ms, Priority.WARNING, "Power down", "found at power up")
         self._log(up_ms, Priority.WARNING, "Power up", why)
         self._pulses.forget()
+        self._at_ms = up_ms
         for recorder in self.recorders.values():
             for row in recorder.outage_rows(self._pulses.following, down_ms, up_ms):
                 self._add_row(recorder, row)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 from weakref import WeakValueDictionary
 
-from iondlms.errors import LocalError, PortError
+from iondlms.errors import LocalError, PortError, extra_hint
 
 from .modbus_map import Block
 
@@ -167,7 +167,7 @@ def _require_pymodbus() -> None:
         import pymodbus  # noqa: F401
     except ImportError as error:
         raise LocalError(
-            "a Modbus source needs the extra 'modbus'; install it with: pip install 'iondlms[modbus]'"
+            f"a Modbus source needs the extra 'modbus'; install it with: {extra_hint('modbus')}"
         ) from error
     # It writes its whole history of frames as errors; what matters is told by our events.
     logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from iondlms.errors import LocalError
+from iondlms.errors import LocalError, extra_hint
 from iondlms.ion import QUANTITIES
 
 from .stamps import instants, zone_of
@@ -151,7 +151,7 @@ def _parquet(path: Path) -> _Table:
         import duckdb
     except ImportError as error:
         raise LocalError(
-            f"{path}: Parquet needs the extra 'data'; install it with: pip install 'iondlms[data]'"
+            f"{path}: Parquet needs the extra 'data'; install it with: {extra_hint('data')}"
         ) from error
     if not path.is_file():
         raise LocalError(f"{path}: cannot be read: there is no such file")

@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal, NoReturn, TextIO
 
-from iondlms.errors import LocalError
+from iondlms.errors import LocalError, extra_hint
 from iondlms.ion import Row
 
 __all__ = ["FILE_FORMS", "FileForm", "form_of", "headings", "read_rows", "write_parquet", "write_text"]
@@ -284,7 +284,7 @@ def _duckdb(path: Path) -> Any:
         import duckdb
     except ImportError as error:
         raise LocalError(
-            f"{path}: Parquet needs the extra 'data'; install it with: pip install 'iondlms[data]'"
+            f"{path}: Parquet needs the extra 'data'; install it with: {extra_hint('data')}"
         ) from error
     return duckdb
 

@@ -360,3 +360,17 @@ def test_the_most_faults_are_those_of_each_meter_of_a_line(tmp_path: Path) -> No
     file.write_text(site + one * 600 + two * 600 + '[[fault]]\naction = "drop"\n' * 401)
     with pytest.raises(ConfigError, match=r"^\S+site\.toml:\d+: fault: 1001 are for one meter"):
         load_checked(file, year=2026)
+
+
+def test_zones_and_files_are_told_beside_all_else(tmp_path: Path) -> None:
+    file = tmp_path / "meter.toml"
+    lines = (
+        "[meter]", "password_file = 'nowhere'", "[clock]", "zone = 'Europe/Madird'",
+        "[billing]", "depth = 'thirty'", "[source]", "unknown = 1",
+    )  # fmt: skip
+    file.write_text("\n".join(lines), "utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_checked(file, year=2026)
+    told = str(caught.value).splitlines()
+    assert sorted(line.removeprefix(f"{file}:").split(": ")[0] for line in told) == ["2", "4", "6", "8"]
+    assert any("clock.zone: no time zone is called 'Europe/Madird'" in line for line in told)

@@ -8,6 +8,7 @@ check and to make a meter.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
 
@@ -314,11 +315,27 @@ def load_checked(path: Path | None, settings: Sequence[tuple[str, Any]] = (), *,
     Raises ConfigError listing all that is wrong, one line each, with its line of the file.
     """
     document = read_document(path, settings)
-    made = site_of(document)
+    try:
+        made = site_of(document)
+    except ConfigError as error:
+        # What only zones and files tell must not wait until all the rest is right.
+        more = [line for fault in _faults_beside(document, year) for line in document.located(fault)]
+        raise ConfigError("\n".join(dict.fromkeys([*str(error).splitlines(), *more]))) from error
     faults = faults_of([made] if isinstance(made, Config) else [each for _, each in made.meters()], year)
     if faults:
         raise ConfigError.of(("\n".join(document.located(each)) for each in faults), len(faults))
     return made
+
+
+def _faults_beside(document: Document, year: int) -> list[str]:
+    """Return what making a meter finds in those sections of a wrong configuration that are right."""
+    right: dict[str, Any] = {}
+    for section in ("meter", "clock", "source"):
+        candidate = {**right, section: document.get(section, {})}
+        with suppress(ValidationError):
+            Config.model_validate(candidate)
+            right = candidate
+    return faults_of([Config.model_validate(right)], year)
 
 
 def site_of(document: Document) -> Config | Site:

@@ -722,15 +722,7 @@ def running(command: list[str], port: int) -> Iterator[None]:
         process.wait(LONG_S)
 
 
-@pytest.mark.parametrize(
-    ("scheme", "accepter", "baud"),
-    [
-        ("socket", "tcp", 9600),
-        ("rfc2217", "telnet(rfc2217),tcp", 300),
-        ("rfc2217", "telnet(rfc2217),tcp", 19200),
-    ],
-)
-async def test_a_client_over_ser2net(tmp_path: Path, scheme: str, accepter: str, baud: int) -> None:
+async def test_a_client_over_the_raw_port_of_ser2net(tmp_path: Path) -> None:
     program = shutil.which("ser2net", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if program is None:
         missing("ser2net")
@@ -740,12 +732,73 @@ async def test_a_client_over_ser2net(tmp_path: Path, scheme: str, accepter: str,
     with Wire() as wire:
         config.write_text(
             "connection: &one\n"
-            f"  accepter: {accepter},127.0.0.1,{port}\n"
+            f"  accepter: tcp,127.0.0.1,{port}\n"
             f"  connector: serialdev,{wire.client.path},9600n81,local\n"
         )
         with running([program, "-n", "-u", "-c", str(config)], port):
             async with served(line(wire.meter.path)):
-                settings = line(f"{scheme}://127.0.0.1:{port}", baud=baud)
+                settings = line(f"socket://127.0.0.1:{port}")
                 assert await asyncio.to_thread(read, lambda: SerialTransport.connect(settings)) == expected()
-                if scheme == "rfc2217":  # a raw port is told no baud
-                    assert wire.client.speed == {300: termios.B300, 19200: termios.B19200}[baud]
+
+
+@pytest.mark.parametrize("baud", [300, 19200])
+async def test_a_client_over_rfc_2217_to_ser2net(tmp_path: Path, baud: int) -> None:
+    program = shutil.which("ser2net", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if program is None:
+        missing("ser2net")
+        return
+    port = free_port()
+    config = tmp_path / "ser2net.yaml"
+    with Wire() as wire:
+        config.write_text(
+            "connection: &one\n"
+            f"  accepter: telnet(rfc2217),tcp,127.0.0.1,{port}\n"
+            f"  connector: serialdev,{wire.client.path},9600n81,local\n"
+        )
+        with running([program, "-n", "-u", "-c", str(config)], port):
+            async with served(line(wire.meter.path)):
+                settings = line(f"rfc2217://127.0.0.1:{port}", baud=baud)
+                assert await asyncio.to_thread(read, lambda: SerialTransport.connect(settings)) == expected()
+                assert wire.client.speed == (termios.B300 if baud == 300 else termios.B19200)
+
+
+def pyserials_server(device: str, port: int) -> list[str]:
+    """Return how to run it: by Debian's Python, which has Debian's python3-serial."""
+    python = "/usr/bin/python3"
+    if not Path(python).exists() or subprocess.run([python, "-c", "import serial"], check=False).returncode:
+        missing("python3-serial")
+    return [python, str(Path(__file__).parent / "peers" / "rfc2217_server.py"), device, str(port)]
+
+
+@pytest.mark.parametrize("baud", [300, 19200])
+async def test_a_client_over_rfc_2217_to_pyserials_server(baud: int) -> None:
+    port = free_port()
+    with Wire() as wire, running(pyserials_server(wire.client.path, port), port):
+        async with served(line(wire.meter.path)):
+            settings = line(f"rfc2217://127.0.0.1:{port}", baud=baud)
+            assert await asyncio.to_thread(read, lambda: SerialTransport.connect(settings)) == expected()
+            assert wire.client.speed == (termios.B300 if baud == 300 else termios.B19200)
+
+            async def connect() -> AsyncSerialTransport:
+                return await AsyncSerialTransport.connect(settings)
+
+            async with Client(URL.format(unit=100, timeout="5s"), connector=connect) as client:
+                assert len(await client.objects()) == expected().objects
+
+
+async def test_a_sign_on_over_rfc_2217() -> None:
+    port = free_port()
+
+    def make(now: float) -> Endpoint:
+        setup = SignOnSetup(Identification("SCH", 4800, "ION8650"))
+        return SignOnEndpoint(endpoint(make_meter()), setup)
+
+    with Wire() as wire, running(pyserials_server(wire.client.path, port), port):
+        async with served(line(wire.meter.path), make):
+            settings = line(f"rfc2217://127.0.0.1:{port}")
+
+            def connect() -> OpticalTransport:
+                return OpticalTransport.connect(SerialTransport.connect(settings))
+
+            assert await asyncio.to_thread(read, connect) == expected()
+            assert wire.client.speed == termios.B4800

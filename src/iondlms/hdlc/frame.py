@@ -23,6 +23,8 @@ __all__ = [
     "Header",
     "Kind",
     "build",
+    "build_head",
+    "check_information",
     "fcs16",
     "read_header",
 ]
@@ -186,7 +188,7 @@ class Header(NamedTuple):
         stop = flag + 1 + self.length
         if start == stop:
             return Frame(self.destination, self.source, self.control, b"", self.segmented)
-        if crc_hqx(data[start:stop].translate(_REVERSED), _GOOD) != _GOOD:
+        if not check_information(data[start:stop]):
             return None
         information = data[start : stop - 2]
         return Frame(self.destination, self.source, self.control, information, self.segmented)
@@ -251,24 +253,37 @@ def _address_end(data: bytes, start: int) -> int:
     return start + 4
 
 
-_BUILT: Final[dict[tuple[bytes, bytes, int, bool, int], bytes]] = {}
+_BUILT: Final[dict[tuple[bytes, bytes, int, int, bool], bytes]] = {}
 
 
 def build(
     destination: bytes, source: bytes, control: int, information: bytes = b"", segmented: bool = False
 ) -> bytes:
     """Return a frame from flag to flag; LocalError if it is too long or an address is none."""
-    key = (destination, source, control, segmented, len(information))
-    head = _BUILT.get(key)
-    if head is None:
-        head = _build_head(*key)
-        if len(_BUILT) >= _CACHED_HEADERS:
-            _BUILT.clear()
-        _BUILT[key] = head
+    head = build_head(destination, source, control, len(information), segmented)
     if not information:
         return head
     register = crc_hqx(information.translate(_REVERSED), _GOOD)
     return b"%b%b%b~" % (head, information, register.to_bytes(2, "big").translate(_REVERSED_INVERTED))
+
+
+def build_head(
+    destination: bytes, source: bytes, control: int, information: int, segmented: bool = False
+) -> bytes:
+    """Return a frame with so many octets of information up to its HCS, the whole frame for none."""
+    key = (destination, source, control, information, segmented)
+    head = _BUILT.get(key)
+    if head is None:
+        head = _build_head(destination, source, control, segmented, information)
+        if len(_BUILT) >= _CACHED_HEADERS:
+            _BUILT.clear()
+        _BUILT[key] = head
+    return head
+
+
+def check_information(octets: bytes) -> bool:
+    """Return whether information and the FCS behind it belong together, under a good header."""
+    return crc_hqx(octets.translate(_REVERSED), _GOOD) == _GOOD
 
 
 def _build_head(destination: bytes, source: bytes, control: int, segmented: bool, information: int) -> bytes:

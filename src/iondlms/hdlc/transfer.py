@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Final, NamedTuple
 
-from iondlms.hdlc.frame import POLL, Control, build
+from iondlms.hdlc.frame import POLL, Control, build, build_head
 
 __all__ = ["COMMAND_LLC", "RESPONSE_LLC", "Acknowledgement", "Event", "Reaction", "Transfer"]
 
@@ -129,6 +129,32 @@ class Transfer:
         self.send_number = number + 1 & 7
         control = self.receive_number << 5 | POLL | number << 1
         return build(self._destination, self._source, control, information, more)
+
+    def due(self, length: int) -> bytes:
+        """Return how the frame begins, HCS included, that is due from the other side: a whole I frame.
+
+        It has so many octets of information and acknowledges all we sent. `turn` takes it as come.
+        """
+        control = self.send_number << 5 | POLL | self.receive_number << 1
+        return build_head(self._source, self._destination, control, length)
+
+    def turn(self, information: bytes) -> bytes:
+        """Count the frame that was `due` and return the I frame that answers it; it must fit one.
+
+        The same as `acknowledge`, `accept`, `give` and `next_frame` one after the other, where nothing is left
+        to send and no segment waits.
+        """
+        number = self.send_number
+        self.send_number = number + 1 & 7
+        received = self.receive_number = self.receive_number + 1 & 7
+        self._unacknowledged, self._more = information, False
+        control = received << 5 | POLL | number << 1
+        return build(self._destination, self._source, control, information)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is left to send, and no segment waits for the rest."""
+        return not (self._offset < len(self._left) or self._pieces is not None or self._parts)
 
     def _refill(self, pieces: Iterator[bytes]) -> None:
         """Have more than a frame at hand, or all there is: S of a frame tells whether another follows."""

@@ -18,9 +18,10 @@ from iondlms.cosem import Access, AssociationLn, Interface
 from iondlms.errors import OtherReason
 from iondlms.hdlc.frame import build, fcs16
 from iondlms.hdlc.parameters import LinkParameters
-from iondlms.meter import Meter, service
+from iondlms.meter import Meter, opening
 from iondlms.meter.objects import ClockView, _LogBuffer
-from iondlms.meter.service import Association, ClientAccess
+from iondlms.meter.opening import ClientAccess
+from iondlms.meter.service import Association
 from iondlms.ports import Endpoint
 from iondlms.xdlms.initiate import Conformance
 
@@ -159,6 +160,9 @@ class Mutant:
         with ExitStack() as stack:
             for target, attribute, value in self.patches:
                 stack.enter_context(patch.object(target, attribute, value))
+            # What an AARQ comes to is remembered by a good meter, and not from one to the other.
+            opening.opening_of.cache_clear()
+            stack.callback(opening.opening_of.cache_clear)
             yield
 
     def maker(self) -> Callable[[Meter, float], Endpoint] | None:
@@ -523,7 +527,7 @@ MUTANTS: Final = (
     Mutant(
         "any secret is right",
         ("AP-15-lls", "AP-14e"),
-        patches=((service, "check", lambda aarq, policy: None),),
+        patches=((opening, "check", lambda aarq, policy: None),),
     ),
     Mutant(
         "a data-access-result in place of an exception",

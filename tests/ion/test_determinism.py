@@ -34,6 +34,60 @@ def test_one_go_is_many_small_steps(waits: list[float]) -> None:
     assert fast.meter.state == slow.meter.state
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.floats(0.0, 900.0), st.sampled_from(["look", "read", "source", "step", "cut", "reset"])),
+        max_size=25,
+    )
+)
+def test_time_that_only_passes_is_counted_when_somebody_looks(story: list[tuple[float, str]]) -> None:
+    lazy = Host(BEGIN, FRAMEWORK, simulated()).start()
+    eager = Host(BEGIN, FRAMEWORK, simulated()).start()
+    for number, (seconds, what) in enumerate(story):
+        for host in (lazy, eager):
+            host.now += seconds
+        if not lazy.meter.pass_time(lazy.now):
+            lazy.keep()
+        eager.keep()
+        assert lazy.meter.at_ms == eager.meter.at_ms
+        for host in (lazy, eager):
+            meter = host.meter
+            match what:
+                case "read":
+                    assert meter.value("kWh del") == eager.meter.value("kWh del")
+                case "source":
+                    meter.count()
+                    meter.power_meter.source = simulated(number)
+                case "step":
+                    meter.set_time(meter.at_ms + 3_000, host.now, "ETHERNET")
+                case "cut":
+                    meter.power_down(host.now)
+                    host.keep()
+                    meter.power_up(host.now + 1)
+                case "reset":
+                    meter.master_reset(host.now)
+        for host in (lazy, eager):
+            if what not in ("look", "read"):
+                host.keep()
+    assert lazy.meter.state == eager.meter.state
+    assert lazy.rows == eager.rows
+    assert lazy.events == eager.events
+
+
+def test_time_passes_by_itself_until_something_is_due() -> None:
+    meter = Host(BEGIN, FRAMEWORK, simulated()).start().meter
+    due = meter.next_deadline()
+    assert due is not None
+    before = meter.power_meter.state
+    assert meter.pass_time(due - 0.01)
+    assert meter.power_meter.state == before  # nobody has looked
+    assert meter.state.power_meter != before
+    assert not meter.pass_time(due)
+    meter.power_down(due)
+    assert not meter.pass_time(due + 1)
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(

@@ -169,7 +169,7 @@ async def test_a_step_that_a_full_disk_does_not_take_does_not_end_the_connection
     async with asyncio.timeout(20), host(tmp_path) as running, client(running) as meter:
         make_room = fill_disk(running)
         # A long text does not fit the pages that there are.
-        running.meter.ion._batch.events.append(Event(99, START_MS, 255, "Test", "x" * 100_000))
+        running.meter.ion._journal._batch.events.append(Event(99, START_MS, 255, "Test", "x" * 100_000))
         with pytest.raises(TemporaryFailure):
             await meter.set_clock(START + STEP)
         assert (await meter.clock()).instant is not None

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.meter.bench import AARQ, ASSOCIATION, LOAD_PROFILE, START_MS, Bench, get_request
+from tests.meter.bench import AARQ, ASSOCIATION, LOAD_PROFILE, SERVER, START_MS, Bench, get_request
 
 from iondlms.client import Client
+from iondlms.hdlc.frame import build
 from iondlms.ion.log import RowFormat
 from iondlms.meter import MeterHost, load
 from iondlms.meter.service import Association, LinkLimits
@@ -50,7 +51,7 @@ def test_the_due_block_is_what_handle_returns(bench: Bench, script: list[int | b
     number = 1
     for step in script:
         apdu = step if isinstance(step, bytes) else GetRequestNext(invoke, max(0, number + step)).encode()
-        answer = short.next_block(apdu)
+        answer = short.next_block() if apdu == short.due else None
         if answer is None:
             answer = short.handle(apdu, HDLC)
         assert answer == long.handle(apdu, HDLC)
@@ -63,7 +64,9 @@ def test_the_due_block_is_asked_for_in_the_short_way(bench: Bench) -> None:
     one.handle(bytes.fromhex(AARQ), HDLC)
     block = one.handle(bytes.fromhex(get_request(7, LOAD_PROFILE, 2)), HDLC) or b""
     assert block.startswith(bytes.fromhex("C402C1"))
-    assert (one.next_block(GetRequestNext(0xC1, 1).encode()) or b"")[4:8] == bytes((0, 0, 0, 2))
+    assert one.due == GetRequestNext(0xC1, 1).encode()
+    assert (one.next_block() or b"")[4:8] == bytes((0, 0, 0, 2))
+    assert one.due == GetRequestNext(0xC1, 2).encode()
 
 
 def test_a_fault_in_place_of_the_answer_comes_first(bench: Bench) -> None:
@@ -73,8 +76,116 @@ def test_a_fault_in_place_of_the_answer_comes_first(bench: Bench) -> None:
     one.handle(bytes.fromhex(get_request(7, LOAD_PROFILE, 2)), HDLC)
     application.instead.answer = lambda _apdu: b"instead"
     request = GetRequestNext(0xC1, 1).encode()
-    assert one.next_block(request) is None
+    assert one.due == request
+    assert one.next_block() is None
     assert one.handle(request, HDLC) == b"instead"
+
+
+# --- the frame that is foreseen ---------------------------------------------------------------------
+
+
+class Ends:
+    """Two lines to one meter: one takes the short way wherever it is offered, the other never."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.short, self.long = (bench.meter.endpoint(now=bench.now) for _ in range(2))
+        self.send_number = self.receive_number = self.number = self.followed = 0
+        self.last = b""
+        self.say(bench.frame(0x93))
+        for apdu in (AARQ, get_request(7, LOAD_PROFILE, 2)):
+            self.say(self.i_frame(bytes.fromhex(apdu)))
+
+    def i_frame(self, apdu: bytes) -> bytes:
+        control = self.receive_number << 5 | 0x10 | self.send_number << 1
+        return self.bench.frame(control, bytes.fromhex("E6E600") + apdu)
+
+    def next_block(self, step: int = 0) -> bytes:
+        return self.i_frame(GetRequestNext(0xC1, max(0, self.number + step)).encode())
+
+    def say(self, octets: bytes, instead: bytes = b"") -> None:
+        now = self.bench.now
+        application = self.bench.meter.application("ETHERNET")
+        application.instead.answer = (lambda _apdu: instead) if instead else None
+        said = self.long.receive_data(octets, now)
+        application.instead.answer = (lambda _apdu: instead) if instead else None
+        answer = self.short.follow(octets, now)
+        if answer is None:
+            answer = self.short.receive_data(octets, now)
+        else:
+            self.followed += 1
+        application.instead.answer = None
+        assert answer == said
+        assert self.short.next_deadline() == self.long.next_deadline()
+        assert self.short.counters == self.long.counters
+        assert (self.short.linked, self.short.closed) == (self.long.linked, self.long.closed)
+        self.last = octets
+        for control, information, _ in self.bench.frames(answer)[-1:]:
+            if not control & 1:
+                self.send_number, self.receive_number = control >> 5, (control >> 1 & 7) + 1 & 7
+            if information.startswith(bytes.fromhex("E6E700C402")):
+                self.number = int.from_bytes(information[7:11], "big")
+
+    def wait(self, seconds: float) -> None:
+        self.bench.now += seconds
+        for each in (self.short, self.long):
+            deadline = each.next_deadline()
+            if deadline is not None and deadline <= self.bench.now:
+                each.handle_timeout(self.bench.now)
+        self.bench.meter.advance(self.bench.now)
+
+
+def cut(octets: bytes, at: int) -> tuple[bytes, bytes]:
+    return octets[:at], octets[at:]
+
+
+ACTIONS: dict[str, Any] = {
+    "next": lambda ends: ends.say(ends.next_block()),
+    "earlier": lambda ends: ends.say(ends.next_block(-1)),
+    "later": lambda ends: ends.say(ends.next_block(1)),
+    "again": lambda ends: ends.say(ends.last),
+    "ready": lambda ends: ends.say(ends.bench.frame(ends.receive_number << 5 | 0x11)),
+    "twice at once": lambda ends: ends.say(ends.next_block() * 2),
+    "in halves": lambda ends: [ends.say(each) for each in cut(ends.next_block(), 9)],
+    "half": lambda ends: ends.say(ends.next_block()[:12]),
+    "without its flag": lambda ends: ends.say(ends.next_block()[1:]),
+    "damaged": lambda ends: ends.say(ends.next_block().replace(b"\xc0\x02", b"\xc0\x03")),
+    "noise": lambda ends: ends.say(b"\x00\x7e\xff"),
+    "another GET": lambda ends: ends.say(ends.i_frame(bytes.fromhex(get_request(15, ASSOCIATION, 1)))),
+    "the buffer anew": lambda ends: ends.say(ends.i_frame(bytes.fromhex(get_request(7, LOAD_PROFILE, 2)))),
+    "another client": lambda ends: ends.say(build(SERVER, b"\x03", 0x93)),
+    "a fault": lambda ends: ends.say(ends.next_block(), instead=bytes.fromhex("D80102")),
+    "DISC": lambda ends: ends.say(ends.bench.frame(0x53)),
+    "a pause": lambda ends: ends.wait(1.6),
+    "a long pause": lambda ends: ends.wait(121.0),
+    "asleep": lambda ends: setattr(
+        ends.bench, "now", ends.bench.now + 121.0
+    ),  # nobody looked at the deadline
+}
+usual = st.sampled_from(("next", "next", "next", *ACTIONS))
+
+
+@example(script=["next"] * 12)
+@example(script=["next", "a fault", "next", "next"])
+@example(script=["next", "asleep", "next"])
+@example(script=["next", "half", "next", "next"])
+@example(script=["next", "another client", "next", "next"])
+@given(script=st.lists(usual, max_size=14))
+def test_what_is_foreseen_is_answered_as_what_is_read(bench: Bench, script: list[str]) -> None:
+    ends = Ends(bench)
+    for name in script:
+        ACTIONS[name](ends)
+    if script and set(script) == {"next"}:
+        # All but the first, whose request is the GET, and what comes after the last.
+        assert ends.followed == min(len(script), ends.number - 1)
+
+
+def test_a_meter_without_power_follows_nothing() -> None:
+    own = Bench("hdlc")
+    ends = Ends(own)
+    own.meter.power_down(own.now)
+    assert ends.short.follow(ends.next_block(), own.now) is None
+    ends.say(ends.next_block())
 
 
 # --- an answer without limit ------------------------------------------------------------------------

@@ -35,7 +35,7 @@ class Served:
     def powered(self) -> bool:
         return self._ion.powered
 
-    def advance(self, now: float) -> None:
+    def pass_time(self, now: float) -> None:
         self._ion.publish(self._ion.advance(now))
 
     def application(self, port: str) -> Application:

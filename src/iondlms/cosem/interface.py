@@ -51,12 +51,13 @@ class Attribute:
     type: Tag | None = None
     access: Access = Access.READ_ONLY
     selectors: tuple[int, ...] = ()
+    constant: bool = False  # the same for as long as the object lives, so encoded once
 
 
-LOGICAL_NAME: Final = Attribute("logical_name_data", Tag.OCTET_STRING)
+LOGICAL_NAME: Final = Attribute("logical_name_data", Tag.OCTET_STRING, constant=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # known by itself: what it means is remembered
 class Selection:
     """Selective access of a GET: the selector, and its parameters still without meaning."""
 
@@ -88,6 +89,7 @@ class Interface:
 
     def __init__(self, logical_name: ObisCode) -> None:
         self.logical_name = logical_name
+        self._constants: dict[int, bytes] = {}  # encoded, by attribute
 
     @property
     def logical_name_data(self) -> Data:
@@ -131,10 +133,16 @@ class Interface:
         """Return the encoded value of an attribute whose rights were checked; classes may extend it."""
         if selection is not None:
             raise LocalError(f"class {self.class_id} declares a selector and does not read by it")
-        value = getattr(self, self.attributes[attribute_id].name)
-        if callable(value):
-            value = value(view)
-        return (axdr.encode_data(value),)
+        encoded = self._constants.get(attribute_id)
+        if encoded is None:
+            attribute = self.attributes[attribute_id]
+            value = getattr(self, attribute.name)
+            if callable(value):
+                value = value(view)
+            encoded = axdr.encode_data(value)
+            if attribute.constant:
+                self._constants[attribute_id] = encoded
+        return (encoded,)
 
     def set(self, attribute_id: int, selection: Selection | None, value: Data, view: AssociationView) -> None:
         """Set an attribute; ReadWriteDenied without the right, TypeUnmatched and others by the class."""

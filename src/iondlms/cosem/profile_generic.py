@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
+from functools import lru_cache
 from typing import ClassVar, Final, Protocol
 
 from iondlms.codec import make
@@ -72,7 +73,7 @@ class ProfileGeneric(Interface):
     attributes: ClassVar[dict[int, Attribute]] = {
         1: LOGICAL_NAME,
         2: Attribute("buffer", Tag.ARRAY, selectors=(BY_RANGE, BY_ENTRY)),
-        3: Attribute("capture_objects", Tag.ARRAY),
+        3: Attribute("capture_objects", Tag.ARRAY, constant=True),
         4: Attribute("capture_period", Tag.DOUBLE_LONG_UNSIGNED),  # s; 0 when no Periodic Timer drives it
         5: Attribute("sort_method", Tag.ENUM),
         6: Attribute("sort_object", Tag.STRUCTURE),
@@ -123,14 +124,15 @@ class ProfileGeneric(Interface):
         if selection is None:
             return _encoded(self._buffer.entries(1, len(self._buffer)), None)
         if selection.selector == BY_RANGE:
-            return self._by_range(RangeDescriptor.of(selection.parameters))
+            return self._by_range(selection)
         return self._by_entry(EntryDescriptor.of(selection.parameters))
 
-    def _by_range(self, descriptor: RangeDescriptor) -> Iterable[bytes]:
+    def _by_range(self, selection: Selection) -> Iterable[bytes]:
+        descriptor = _range(selection)
         restricting = descriptor.restricting
         if restricting not in self.captured or restricting.class_id != CLOCK_CLASS:
             raise ScopeOfAccessViolated("a range is given on the clock column")
-        start, end = descriptor.instants()
+        start, end = _bounds(selection)
         return _encoded(self._buffer.between(start, end), self._chosen(descriptor.columns))
 
     def _by_entry(self, descriptor: EntryDescriptor) -> Iterable[bytes]:
@@ -146,6 +148,17 @@ class ProfileGeneric(Interface):
         if not chosen <= set(self.captured):
             raise ScopeOfAccessViolated("a column was asked that is not captured")
         return tuple(index for index, item in enumerate(self.captured) if item in chosen)
+
+
+# Those who read many meters ask each for the same range.
+@lru_cache(maxsize=64)
+def _range(selection: Selection) -> RangeDescriptor:
+    return RangeDescriptor.of(selection.parameters)
+
+
+@lru_cache(maxsize=64)
+def _bounds(selection: Selection) -> tuple[DateTime, DateTime]:
+    return _range(selection).instants()
 
 
 def _encoded(rows: Rows, columns: tuple[int, ...] | None) -> Iterator[bytes]:

@@ -35,7 +35,7 @@ class Register(DataObject):
     class_id: ClassVar[int] = 3
     attributes: ClassVar[dict[int, Attribute]] = {
         **DataObject.attributes,
-        3: Attribute("scaler_unit", Tag.STRUCTURE),
+        3: Attribute("scaler_unit", Tag.STRUCTURE, constant=True),
     }
     methods: ClassVar[dict[int, str]] = {1: "reset"}
 

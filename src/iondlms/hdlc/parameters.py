@@ -61,29 +61,39 @@ class LinkParameters:
 
     def encode(self) -> bytes:
         """Return the information field with all four; sizes up to 255 take one octet, windows always four."""
-        group = b""
-        sizes = (
-            (_TRANSMIT_INFORMATION, self.transmit_information),
-            (_RECEIVE_INFORMATION, self.receive_information),
+        return _encoded(
+            self.transmit_information, self.receive_information, self.transmit_window, self.receive_window
         )
-        for identifier, size in sizes:
-            value = size.to_bytes(1 if size < 0x100 else 2, "big")
-            group += bytes((identifier, len(value))) + value
-        for identifier, window in (
-            (_TRANSMIT_WINDOW, self.transmit_window),
-            (_RECEIVE_WINDOW, self.receive_window),
-        ):
-            group += bytes((identifier, 4)) + window.to_bytes(4, "big")
-        return bytes((_FORMAT_IDENTIFIER, _PARAMETER_GROUP, len(group))) + group
 
     def negotiate(self, peer: LinkParameters) -> LinkParameters:
         """Return the smaller of both, as we see it: what the peer receives limits what we transmit."""
+        if (
+            self.transmit_information <= peer.receive_information
+            and self.receive_information <= peer.transmit_information
+            and self.transmit_window <= peer.receive_window
+            and self.receive_window <= peer.transmit_window
+        ):
+            return self  # as nearly always
         return LinkParameters(
             min(self.transmit_information, peer.receive_information),
             min(self.receive_information, peer.transmit_information),
             min(self.transmit_window, peer.receive_window),
             min(self.receive_window, peer.transmit_window),
         )
+
+
+@lru_cache(maxsize=64)
+def _encoded(transmit_information: int, receive_information: int, *windows: int) -> bytes:
+    group = b""
+    for identifier, size in (
+        (_TRANSMIT_INFORMATION, transmit_information),
+        (_RECEIVE_INFORMATION, receive_information),
+    ):
+        value = size.to_bytes(1 if size < 0x100 else 2, "big")
+        group += bytes((identifier, len(value))) + value
+    for identifier, window in zip((_TRANSMIT_WINDOW, _RECEIVE_WINDOW), windows, strict=True):
+        group += bytes((identifier, 4)) + window.to_bytes(4, "big")
+    return bytes((_FORMAT_IDENTIFIER, _PARAMETER_GROUP, len(group))) + group
 
 
 # Both stations look at a field twice, and all of a fleet say the same.

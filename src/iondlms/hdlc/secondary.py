@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from iondlms.errors import DecodeError, LocalError
@@ -22,6 +23,8 @@ __all__ = ["SECONDARY", "Input", "Secondary", "State", "Step"]
 class State(Enum):
     """Of the link to one client."""
 
+    __hash__ = object.__hash__  # a member is only itself, and Enum's own takes ten times as long
+
     NDM = "normal disconnected mode"
     NRM = "normal response mode"
     REJECTED = "FRMR condition"  # until SNRM or DISC; ISO/IEC 13239 5.6.4
@@ -29,6 +32,8 @@ class State(Enum):
 
 class Input(Enum):
     """What a frame is to a link; the conditions are tested in `Secondary._classify`."""
+
+    __hash__ = object.__hash__  # a member is only itself, and Enum's own takes ten times as long
 
     SNRM = "SNRM"
     SNRM_REFUSED = "SNRM whose parameters are malformed or unknown"
@@ -114,6 +119,7 @@ _REASONS: Final = {
 }
 _LSDU: Final = Event.LSDU  # of an enum's class each member is looked up by a function
 _SILENCE: Final = Reaction()
+_DEFAULTS: Final = LinkParameters()
 
 
 class _Link:
@@ -157,16 +163,9 @@ class Secondary:
         self, unit_id: int, upper: int = 1, parameters: LinkParameters | None = None, max_lsdu: int = 1024
     ) -> None:
         """`max_lsdu`: octets of a segmented request that are kept, chosen against the wrapper's PDU size."""
-        address = ServerAddress(upper, unit_id)
-        if address.special:
-            raise LocalError(f"{address} is no address of a single meter")
-        self._address = address.encode()
-        # Table 5: a two-octet destination is converted, a one-octet one discarded. In two octets the highest
-        # two values are special, so a station that has them as its number cannot be called that way.
-        self._destinations: tuple[bytes, ...] = (self._address,)
-        if max(upper, unit_id) < min(CALLING_DEVICE[2], ALL_STATION[2]):
-            self._destinations += (ServerAddress(upper, unit_id, 2).encode(),)
-        self._parameters = LinkParameters() if parameters is None else parameters
+        self._destinations = _destinations(upper, unit_id)
+        self._address = self._destinations[0]
+        self._parameters = _DEFAULTS if parameters is None else parameters
         if self._parameters.transmit_window != 1 or self._parameters.receive_window != 1:
             raise LocalError("this station keeps one frame in flight: both windows are 1")
         self._max_lsdu = max_lsdu
@@ -241,12 +240,42 @@ class Secondary:
         one that nobody wants to hold whole.
         """
         link = self._link(client)
+        transfer = link.transfer
         if lsdu is not None:
-            link.transfer.give(RESPONSE_LLC + lsdu, pieces)
+            information = RESPONSE_LLC + lsdu
+            if link.polled and pieces is None and len(information) <= transfer.send_size and transfer.idle:
+                link.polled = False
+                return transfer.say(information)
+            transfer.give(information, pieces)
         if not link.polled:
             return b""
         link.polled = False
-        return self._talk(link.transfer)
+        return self._talk(transfer)
+
+    def foreseen(self, lsdu: bytes) -> bytes | None:
+        """Return the one frame in which the client that spoke last would send this request in turn.
+
+        From flag to flag; see `follow`.
+
+        None where another frame may come in turn as well: an answer is still on its way in segments.
+        """
+        link = self._talking
+        if link is None or not link.transfer.at_rest:
+            return None
+        information = COMMAND_LLC + lsdu
+        if len(information) > link.whole_request:
+            return None
+        return link.transfer.foreseen(information)
+
+    def follow(self, lsdu: bytes) -> bytes:
+        """Take the frame that was `foreseen` last as come, and answer it; the answer must fit one frame.
+
+        What `receive` and `answer` would do, where nothing else has come or was said meanwhile.
+        """
+        link = self._talking
+        if link is None:
+            raise LocalError("no frame was foreseen")
+        return link.transfer.turn(RESPONSE_LLC + lsdu)
 
     def abort(self) -> tuple[int, ...]:
         """Drop all links silently, on inactivity or a closed port; return their clients."""
@@ -388,6 +417,19 @@ class Secondary:
             self.repeats += 1
             return transfer.repeat()
         return transfer.next_frame() or transfer.receive_ready()
+
+
+@lru_cache(maxsize=64)
+def _destinations(upper: int, unit_id: int) -> tuple[bytes, ...]:
+    """Return the addresses that mean this station, its own first; LocalError if it can have none."""
+    address = ServerAddress(upper, unit_id)
+    if address.special:
+        raise LocalError(f"{address} is no address of a single meter")
+    # Table 5: a two-octet destination is converted, a one-octet one discarded. In two octets the highest
+    # two values are special, so a station that has them as its number cannot be called that way.
+    if max(upper, unit_id) < min(CALLING_DEVICE[2], ALL_STATION[2]):
+        return address.encode(), ServerAddress(upper, unit_id, 2).encode()
+    return (address.encode(),)
 
 
 def _parameters_are_good(information: bytes) -> bool:

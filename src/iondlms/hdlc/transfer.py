@@ -138,17 +138,26 @@ class Transfer:
         control = self.send_number << 5 | POLL | self.receive_number << 1
         return build_head(self._source, self._destination, control, length)
 
+    def foreseen(self, information: bytes) -> bytes:
+        """Return the frame that is `due`, from flag to flag, if this is its information."""
+        control = self.send_number << 5 | POLL | self.receive_number << 1
+        return build(self._source, self._destination, control, information)
+
     def turn(self, information: bytes) -> bytes:
         """Count the frame that was `due` and return the I frame that answers it; it must fit one.
 
-        The same as `acknowledge`, `accept`, `give` and `next_frame` one after the other, where nothing is left
-        to send and no segment waits.
+        The same as `acknowledge`, `accept`, `give` and `next_frame` one after the other, where nothing is
+        left to send and no segment waits.
         """
+        self.receive_number = self.receive_number + 1 & 7
+        return self.say(information)
+
+    def say(self, information: bytes) -> bytes:
+        """Return the I frame with this information, which must fit one; nothing else is left to send."""
         number = self.send_number
         self.send_number = number + 1 & 7
-        received = self.receive_number = self.receive_number + 1 & 7
         self._unacknowledged, self._more = information, False
-        control = received << 5 | POLL | number << 1
+        control = self.receive_number << 5 | POLL | number << 1
         return build(self._destination, self._source, control, information)
 
     @property

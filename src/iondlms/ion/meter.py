@@ -16,6 +16,7 @@ from iondlms.errors import LocalError, OtherReason, ReadWriteDenied
 from .clock import Clock
 from .event_log import EventLog, Priority
 from .framework import Framework
+from .journal import Journal
 from .log import Log
 from .periodic_timer import PeriodicTimer
 from .power_meter import PowerMeter
@@ -47,9 +48,10 @@ class IonMeter:
     ) -> None:
         self.framework = framework
         self.clock = Clock(framework.clock)
-        self.power_meter = PowerMeter(source, framework.power_meter, self._log)
-        self._supply = source if isinstance(source, SupplySource) else None
         self.event_log = EventLog(framework.event_log)
+        self._journal = Journal(self.event_log)
+        self.power_meter = PowerMeter(source, framework.power_meter, self._journal.log)
+        self._supply = source if isinstance(source, SupplySource) else None
         triggers = by_name(framework.triggers)
         self.recorders: dict[str, DataRecorder] = {
             setup.name: DataRecorder(setup, self.power_meter, triggers.get(setup.record_input), make_log)
@@ -61,12 +63,12 @@ class IonMeter:
         self._heartbeat_ms = None if heartbeat_s is None else heartbeat_s * 1000
         self._now = 0.0
         self._at_ms = 0  # everything up to this instant of the meter's UTC is done
+        self._metered_ms = 0  # ... and what has flowed until then is counted; the rest when it is asked for
         self._offset_ms = 0
         self._dst = False
         self._kept_ms = 0  # when the state was handed out last
         self._touched = False  # whether the state must be handed out at the next `advance`
         self._strangers: dict[str, RecorderState] = {}  # recorders kept, but not in this framework
-        self._batch = self._new_batch()
         self._pulses = Pulses(triggers, self.clock)
         self._alarms = self._make_alarms()
         self._due_ms = 0
@@ -104,7 +106,7 @@ class IonMeter:
         for recorder in self.recorders.values():
             # With history the meter has been running all along, and nothing happened before its first row.
             recorder.bits = Status(0) if history_rows else Status.POWER_UP
-        self._log(begin_ms, Priority.WARNING, "Power up", started)
+        self._journal.log(begin_ms, Priority.WARNING, "Power up", started)
         self.powered = True
         self._dst = self.clock.dst_active(begin_ms)
         self._arm(begin_ms)
@@ -116,13 +118,25 @@ class IonMeter:
         self._now = now
         if self.powered or self._back_ms is not None:
             self._run(self.clock.utc_ms(now))
-        due = self._heartbeat_ms is not None and self._at_ms - self._kept_ms >= self._heartbeat_ms
-        if self._batch or self._touched or (due and self.powered):
-            self._batch.state = self.state
-            self._touched = False
-            self._kept_ms = self._at_ms
-        batch, self._batch = self._batch, self._new_batch()
-        return batch
+        due = self.powered and self._at_ms >= self._next_ms()
+        # Events have their own numbers: alone they need no state beside them.
+        if not (self._journal.has_rows or self._touched or due):
+            return self._journal.take(None)
+        self._touched, self._kept_ms = False, self._at_ms
+        return self._journal.take(self.state)
+
+    def pass_time(self, now: float) -> bool:
+        """Let nothing but time pass until `now`; False, and nothing is done, if something else is due.
+
+        What flows meanwhile is counted when somebody looks: most requests look at neither register.
+        """
+        at_ms = self.clock.utc_ms(now)
+        if not self.powered or self._touched or self._journal or at_ms >= self._next_ms():
+            return False
+        self._now = now
+        if at_ms > self._at_ms:
+            self._at_ms = at_ms
+        return True
 
     def publish(self, batch: Pending) -> None:
         """Let readers see a batch that is durable now; batches come in the order of `advance`."""
@@ -133,14 +147,16 @@ class IonMeter:
 
     def next_deadline(self) -> float | None:
         """Return the `now` at which `advance` has something to do; None while it is switched off."""
-        if self._batch or self._touched:
+        if self._journal or self._touched:
             return self._now
         if not self.powered:
             return None if self._back_ms is None else self.clock.now_at(self._back_ms)
-        due_ms = self._due_ms
-        if self._heartbeat_ms is not None:
-            due_ms = min(due_ms, self._kept_ms + self._heartbeat_ms)
-        return self.clock.now_at(due_ms)
+        return self.clock.now_at(self._next_ms())
+
+    def _next_ms(self) -> int:
+        if self._heartbeat_ms is None:
+            return self._due_ms
+        return min(self._due_ms, self._kept_ms + self._heartbeat_ms)
 
     # What a reader asks; `advance` to now comes first
 
@@ -156,11 +172,13 @@ class IonMeter:
 
     def value(self, name: str) -> int | None:
         """Return a quantity's present value times 1000, None without one; LocalError for no such name."""
+        self.count()
         return self.power_meter.value(name, self._at_ms)
 
     @property
     def state(self) -> MeterState:
         """All that must outlive a power cut, but for rows and events."""
+        self.count()
         own = {
             name: RecorderState(
                 each.setup.fingerprint, each.depth, each.next_sequence, each.rearm_sequence, int(each.bits)
@@ -196,7 +214,9 @@ class IonMeter:
         self._offset_ms += step_ms
         if self.clock.noticed(step_ms):
             self._gather(Status.TIME_CHANGED)
-        self._log(before_ms, Priority.INFORMATION, f"Time set over {by or port}", f"step of {step_ms} ms")
+        self._journal.log(
+            before_ms, Priority.INFORMATION, f"Time set over {by or port}", f"step of {step_ms} ms"
+        )
         self._notice_dst(utc_ms)
         self._arm(utc_ms)
         self._touched = True
@@ -209,7 +229,7 @@ class IonMeter:
             self._run(self.clock.utc_ms(now))
         if self._back_ms is None:
             self._catch_up(now)
-            self._log(self._at_ms, Priority.WARNING, "Power down", why)
+            self._journal.log(self._at_ms, Priority.WARNING, "Power down", why)
         self.powered, self._back_ms = False, None
         self._touched = True
 
@@ -225,9 +245,9 @@ class IonMeter:
         self._catch_up(now)
         self.power_meter.master_reset()
         for recorder in self.recorders.values():
-            self._clear(recorder)
+            self._journal.clear(recorder)
         self._gather(Status.MASTER_RESET)
-        self._log(self._at_ms, Priority.RESET, "Master reset", "")
+        self._journal.log(self._at_ms, Priority.RESET, "Master reset", "")
 
     def pulse(self, recorder: str, now: float) -> bool:
         """Pulse a recorder's Record input by hand; return whether it made a row.
@@ -236,15 +256,15 @@ class IonMeter:
         """
         self._catch_up(now)
         found = self._recorder(recorder)
-        return self._add_row(found, found.record(self._at_ms, timed=False))
+        return self._journal.add_row(found, found.record(self._at_ms, timed=False), self._at_ms)
 
     def rearm(self, recorder: str, now: float) -> None:
         """Pulse a recorder's Rearm input: clears one that stops when full; a circular one ignores it."""
         self._catch_up(now)
         found = self._recorder(recorder)
         if not found.setup.circular:
-            self._clear(found)
-            self._log(self._at_ms, Priority.RESET, f"{recorder} rearmed", "log cleared")
+            self._journal.clear(found)
+            self._journal.log(self._at_ms, Priority.RESET, f"{recorder} rearmed", "log cleared")
 
     def synchronize(self, timer: str, now: float) -> None:
         """Pulse a Periodic Timer's Sync input; LocalError if no such timer is there."""
@@ -261,7 +281,7 @@ class IonMeter:
         if framework.factory != self.framework.factory:
             raise LocalError("what the Factory module says takes a restart")
         for what, how in what_changes(self.framework, framework):
-            self._log(self._at_ms, Priority.SETUP_CHANGE, what, how)
+            self._journal.log(self._at_ms, Priority.SETUP_CHANGE, what, how)
         self.framework = framework
         self.clock.change(framework.clock)
         self.power_meter.change(framework.power_meter)
@@ -271,7 +291,7 @@ class IonMeter:
         )
         self.recorders, self._strangers = changed.recorders, dict(changed.left)
         for recorder in changed.cleared:
-            self._clear_changed(recorder, self._at_ms)
+            self._journal.clear_changed(recorder, self._at_ms)
         self._dst = self.clock.dst_active(self._at_ms)
         self._pulses = Pulses(by_name(framework.triggers), self.clock)
         self._alarms = self._make_alarms()
@@ -281,7 +301,7 @@ class IonMeter:
     def log_event(self, priority: int, cause: str, effect: str, now: float) -> None:
         """Log an event of the host: an association, a refused password, a lost source."""
         self._now = now
-        self._log(self.clock.utc_ms(now), priority, cause, effect)
+        self._journal.log(self.clock.utc_ms(now), priority, cause, effect)
 
     def _make_alarms(self) -> list[Alarm]:
         """Return the alarms in the order in which they fire at one instant: a row sees all the rest."""
@@ -316,18 +336,25 @@ class IonMeter:
 
     def _arm(self, at_ms: int) -> None:
         """Begin anew at an instant: whatever lies before or on it does not happen (again)."""
-        self._at_ms = self._kept_ms = at_ms
+        self._at_ms = self._metered_ms = self._kept_ms = at_ms
         for alarm in self._alarms:
             alarm.arm(at_ms)
         self._due_ms = min(alarm.due_ms for alarm in self._alarms)
 
     def _run(self, until_ms: int) -> None:
         while self._has_supply(until_ms) and self._due_ms <= until_ms:
-            self.power_meter.integrate(self._at_ms, self._due_ms)
+            self._at_ms = self._due_ms
+            self.count()
             self._fire(self._due_ms)
-        if self.powered and until_ms > self._at_ms:
-            self.power_meter.integrate(self._at_ms, until_ms)
-            self._at_ms = until_ms
+        if self.powered:
+            self._at_ms = max(self._at_ms, until_ms)
+            self.count()
+
+    def count(self) -> None:
+        """Count what has flowed until the present, as it must be before the source is another."""
+        if self._metered_ms < self._at_ms:
+            self.power_meter.integrate(self._metered_ms, self._at_ms)
+            self._metered_ms = self._at_ms
 
     def _fire(self, at_ms: int) -> None:
         self._at_ms = at_ms
@@ -345,7 +372,7 @@ class IonMeter:
     def _lose_supply(self, at_ms: int) -> None:
         outage = None if self._supply is None else self._supply.outage(at_ms)
         if outage is not None:
-            self._log(at_ms, Priority.WARNING, "Power down", "the source has an outage")
+            self._journal.log(at_ms, Priority.WARNING, "Power down", "the source has an outage")
             self.powered, self._back_ms = False, outage[1]
             self._touched = True
 
@@ -362,7 +389,7 @@ class IonMeter:
         self._run(self.clock.utc_ms(now))
 
     def _record(self, recorder: DataRecorder, at_ms: int) -> None:
-        self._add_row(recorder, recorder.record(at_ms))
+        self._journal.add_row(recorder, recorder.record(at_ms), self._at_ms)
 
     def _recorder(self, name: str) -> DataRecorder:
         found = self.recorders.get(name)
@@ -370,32 +397,9 @@ class IonMeter:
             raise LocalError(f"no Data Recorder is called {name!r}; there are {', '.join(self.recorders)}")
         return found
 
-    def _add_row(self, recorder: DataRecorder, row: bytes | None) -> bool:
-        if row is None:
-            return False
-        rows = self._batch.rows.get(recorder.name)
-        if rows is None:
-            rows = self._batch.rows[recorder.name] = recorder.new_rows(recorder.next_sequence - 1)
-        rows.octets += row
-        if recorder.full:  # by this row: there is none after it
-            self._log(self._at_ms, Priority.WARNING, f"{recorder.name} full", "recording stopped")
-        return True
-
-    def _clear(self, recorder: DataRecorder) -> None:
-        self._batch.rows[recorder.name] = recorder.clear()
-
-    def _clear_changed(self, recorder: DataRecorder, at_ms: int) -> None:
-        self._clear(recorder)
-        self._log(at_ms, Priority.SETUP_CHANGE, f"{recorder.name} changed", "log cleared")
-
     def _gather(self, bits: Status) -> None:
         for recorder in self.recorders.values():
             recorder.bits |= bits
-
-    def _log(self, at_ms: int, priority: int, cause: str, effect: str) -> None:
-        event = self.event_log.make(at_ms, priority, cause, effect)
-        if event is not None:
-            self._batch.events.append(event)
 
     def _notice_dst(self, at_ms: int) -> None:
         """Gather bit 8 or 9 if DST began or ended.
@@ -408,18 +412,18 @@ class IonMeter:
             return
         self._dst = active
         self._gather(Status.DST_STARTED if active else Status.DST_ENDED)
-        self._log(at_ms, Priority.INFORMATION, "DST", "started" if active else "ended")
+        self._journal.log(at_ms, Priority.INFORMATION, "DST", "started" if active else "ended")
 
     def _resume(self, down_ms: int, up_ms: int, why: str = "", *, logged: bool = True) -> None:
         """Come back from an outage."""
         if not logged:
-            self._log(down_ms, Priority.WARNING, "Power down", "found at power up")
-        self._log(up_ms, Priority.WARNING, "Power up", why)
+            self._journal.log(down_ms, Priority.WARNING, "Power down", "found at power up")
+        self._journal.log(up_ms, Priority.WARNING, "Power up", why)
         self._pulses.forget()
         self._at_ms = up_ms
         for recorder in self.recorders.values():
             for row in recorder.outage_rows(self._pulses.following, down_ms, up_ms):
-                self._add_row(recorder, row)
+                self._journal.add_row(recorder, row, up_ms)
         self._gather(Status.POWER_DOWN | Status.POWER_UP)
         self._notice_dst(up_ms)
         self.power_meter.restart_window()
@@ -439,11 +443,8 @@ class IonMeter:
             if kept.fingerprint != recorder.setup.fingerprint:
                 recorder.log.clear(kept.next_sequence)  # one that keeps its rows itself has the old ones
                 recorder.restore(kept.next_sequence, kept.next_sequence, 0, kept.next_sequence, b"")
-                self._clear_changed(recorder, self.clock.utc_ms(self._now))
+                self._journal.clear_changed(recorder, self.clock.utc_ms(self._now))
                 continue
             recorder.deepen(kept.depth)
             first, rows = saved.rows.get(name, (kept.next_sequence, b""))
             recorder.restore(kept.next_sequence, kept.rearm_sequence, kept.bits, first, rows)
-
-    def _new_batch(self) -> Pending:
-        return Pending(event_depth=self.event_log.setup.depth)

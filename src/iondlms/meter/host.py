@@ -234,14 +234,20 @@ class MeterHost:
     # --- time -------------------------------------------------------------------------------------
 
     def _arm(self, after_s: float = 0.0) -> None:
-        """Have a timer at the meter's next deadline, but not sooner; a clock that is set moves it."""
+        """Have a timer at the meter's next deadline, but not sooner; a clock that is set moves it.
+
+        One that is there and comes too early is left as it is: it does nothing but look again.
+        """
+        deadline = self.meter.next_deadline() if self._running else None
+        if deadline is not None and after_s:
+            deadline = max(deadline, asyncio.get_running_loop().time() + after_s)
         if self._timer is not None:
+            if deadline is not None and self._timer.when() <= deadline:
+                return
             self._timer.cancel()
             self._timer = None
-        deadline = self.meter.next_deadline()
-        if deadline is not None and self._running:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(max(deadline, loop.time() + after_s), self._wake)
+        if deadline is not None:
+            self._timer = asyncio.get_running_loop().call_at(deadline, self._wake)
 
     def _wake(self) -> None:
         self._timer = None

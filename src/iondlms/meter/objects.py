@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, Literal
 
 from iondlms.codec import make
@@ -128,7 +129,7 @@ class ClockView:
         try:
             deviation = self._given_deviation(time)
             if deviation is not None:
-                return milliseconds_of(time.utc(reversed_sign=self._deviation == "reversed"))
+                return _utc_ms(time, self._deviation == "reversed")
             local_ms = milliseconds_of(time.local().replace(tzinfo=UTC))
         except DecodeError as error:
             raise OtherReason(str(error)) from error
@@ -222,6 +223,12 @@ class ClockView:
         if hertz is None:
             return NOT_DEFINED  # whoever sets the time over the line may have it from anywhere
         return MAINS_50_HZ if hertz < 55_000 else MAINS_60_HZ
+
+
+# Of a range that is asked of many meters it is the same.
+@lru_cache(maxsize=64)
+def _utc_ms(time: DateTime, reversed_sign: bool) -> int:
+    return milliseconds_of(time.utc(reversed_sign=reversed_sign))
 
 
 class _LogBuffer:

@@ -13,21 +13,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from iondlms.acse import (
-    Aare,
-    Aarq,
-    AssociationResult,
-    Diagnostic,
-    MechanismName,
-    Policy,
-    Rlre,
-    ServerInput,
-    ServerState,
-    ServiceUser,
-    check,
-)
+from iondlms.acse import Rlre, ServerInput, ServerState
 from iondlms.acse.association import SERVER
-from iondlms.codec.obis import ObisCode
 from iondlms.codec.reader import Reader
 from iondlms.cosem import AssociationView, LogicalDevice, Selection
 from iondlms.errors import (
@@ -41,6 +28,7 @@ from iondlms.errors import (
 )
 from iondlms.ion.event_log import Priority
 from iondlms.meter.objects import CLOCK
+from iondlms.meter.opening import MANAGEMENT_LOGICAL_DEVICE, ClientAccess, opening_of
 from iondlms.meter.refusals import Cause, refusal
 from iondlms.xdlms.apdu import SENT_BY_SERVERS, Apdu, decode_apdu
 from iondlms.xdlms.blocks import BlockCutter
@@ -49,41 +37,25 @@ from iondlms.xdlms.get import (
     GetRequestNormal,
     GetResponseNormal,
     GetResponseWithDatablock,
-    SelectiveAccess,
 )
-from iondlms.xdlms.initiate import (
-    ConfirmedServiceError,
-    Conformance,
-    InitiateError,
-    InitiateRequest,
-    InitiateResponse,
-    negotiate,
-)
+from iondlms.xdlms.initiate import Conformance
 from iondlms.xdlms.set import SetRequestNormal, SetResponseNormal
 
 __all__ = ["MANAGEMENT_LOGICAL_DEVICE", "Application", "Association", "ClientAccess", "Instead", "LinkLimits"]
 
 _LOG: Final = logging.getLogger("iondlms.meter.service")
 
-MANAGEMENT_LOGICAL_DEVICE: Final = 1  # server SAP; the only one
 _AARQ: Final = 0x60
 _RLRQ: Final = 0x62
+_RLRE: Final = Rlre(reason=0).encode()
 _SERVER_ACSE: Final = frozenset((0x61, 0x63))  # AARE, RLRE
 _RESPONSE_NORMAL_OVERHEAD: Final = 4  # C4 01 invoke 00
 _SMALLEST_BLOCK_PDU: Final = 12  # less is no PDU size (Green Book 9.4.4.1)
+_SHORT: Final = 100  # octets of a request that is remembered
 _NO_LIMIT: Final = 1 << 31  # beyond any answer of a meter
 
 
-@dataclass(frozen=True, slots=True)
-class ClientAccess:
-    """What one client SAP must show, is offered, and may write."""
-
-    policy: Policy
-    conformance: Conformance
-    writable: frozenset[tuple[ObisCode, int]] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each connection, and that would take three times as long
 class Application:
     """What all associations on one port share."""
 
@@ -160,14 +132,19 @@ class Association:
             return refusal(Cause.SERVER_ONLY)
         return self._serve(apdu)
 
-    def next_block(self, apdu: bytes) -> bytes | None:
-        """Return the block that the APDU asks for if it is just the request that is due, None for all else.
+    @property
+    def due(self) -> bytes | None:
+        """The request for the next block, as it should come while a transfer is under way; else None."""
+        return None if self._cutter is None else self._cutter.due
+
+    def next_block(self) -> bytes | None:
+        """Return the block that the request which is `due` asks for; None if it is not to be served.
 
         The same as `handle` would return, without the way there: while there is a transfer the association
         is open and has negotiated it.
         """
         cutter = self._cutter
-        if cutter is None or apdu != cutter.due or self._application.instead.answer is not None:
+        if cutter is None or self._application.instead.answer is not None:
             return None
         self.rest = None
         return cutter.next_block()
@@ -188,57 +165,24 @@ class Association:
     # --- association ------------------------------------------------------------------------------
 
     def _associate(self, octets: bytes) -> bytes | None:
-        try:
-            aarq, request = _proposal(octets)
-        except DecodeError:
-            return self._refuse_association(ServiceUser.NO_REASON_GIVEN, _initiate_error(InitiateError.OTHER))
-        if request is not None and not request.response_allowed:
-            self._step(ServerInput.AARQ_UNCONFIRMED)
-            return None
-        client = self._client
-        if client is None:
-            return self._refuse_association(ServiceUser.NO_REASON_GIVEN, _initiate_error(InitiateError.OTHER))
-        # Asked first: an AARQ of a ciphered context carries an InitiateRequest that nobody here can open.
-        diagnostic = check(aarq, client.policy)
-        if request is None:
-            return self._refuse_association(
-                diagnostic or ServiceUser.NO_REASON_GIVEN, _initiate_error(InitiateError.OTHER)
-            )
-        response = negotiate(request, client.conformance, self._limits.max_request)
-        if diagnostic is not None or isinstance(response, ConfirmedServiceError):
-            if diagnostic is not None:
-                # An event only here: of clients that are not there, or of noise, anybody can make any number.
-                effect = f"client {self._client_sap} refused: {_words(diagnostic)}"
+        opening = opening_of(octets, self._client, self._client_sap, self._limits.max_request)
+        self._step(opening.input)
+        if opening.view is not None:
+            self._cutter = None
+            self._view = opening.view
+            _LOG.info("client %d associated", self._client_sap)
+            self._report(Priority.INFORMATION, "Association", f"opened by client {self._client_sap}")
+        elif opening.refused:
+            if opening.event:
+                effect = f"client {self._client_sap} refused: {opening.refused}"
                 self._report(Priority.WARNING, "Association", effect)
-            return self._refuse_association(diagnostic or ServiceUser.NO_REASON_GIVEN, response)
-        self._step(ServerInput.AARQ_ACCEPTED)
-        self._cutter = None
-        self._view = AssociationView(
-            client_sap=self._client_sap,
-            server_sap=MANAGEMENT_LOGICAL_DEVICE,
-            conformance=response.negotiated_conformance,
-            max_receive_pdu=self._limits.max_request,
-            max_send_pdu=request.client_max_receive_pdu_size,
-            authentication_mechanism=int(client.policy.mechanism is MechanismName.LOW),
-            quality_of_service=response.negotiated_quality_of_service or 0,
-            writable=client.writable if Conformance.SET in response.negotiated_conformance else frozenset(),
-        )
-        _LOG.info("client %d associated", self._client_sap)
-        self._report(Priority.INFORMATION, "Association", f"opened by client {self._client_sap}")
-        return Aare(AssociationResult.ACCEPTED, user_information=response.encode()).encode()
-
-    def _refuse_association(
-        self, diagnostic: Diagnostic, information: InitiateResponse | ConfirmedServiceError
-    ) -> bytes:
-        self._step(ServerInput.AARQ_REFUSED)
-        _LOG.info("client %d refused: %s", self._client_sap, _words(diagnostic))
-        result = AssociationResult.REJECTED_PERMANENT
-        return Aare(result, diagnostic, user_information=information.encode()).encode()
+            _LOG.info("client %d refused: %s", self._client_sap, opening.refused)
+        return opening.answer
 
     def _release(self) -> bytes | None:
         # The reason, and an InitiateRequest that some clients add, change nothing.
         if self._step(ServerInput.RLRQ) == "send_rlre":
-            return Rlre(reason=0).encode()
+            return _RLRE
         return None
 
     # --- the event log ----------------------------------------------------------------------------
@@ -259,15 +203,7 @@ class Association:
         if len(octets) > self._limits.max_request:
             self._step(ServerInput.FOREIGN_SERVICE)
             return refusal(Cause.TOO_LONG)
-        reader = Reader(octets)
-        request: Apdu | None
-        try:
-            request = decode_apdu(reader)
-            service = SERVICES.get(type(request))
-            if service is None or not service.surplus_allowed:
-                reader.end()
-        except DecodeError:
-            request, service = None, None
+        request, service, selection = _request(octets) if len(octets) <= _SHORT else _decoded(octets)
         event = ServerInput.FOREIGN_SERVICE if service is None else ServerInput.SERVICE
         view = self._view
         if self._step(event) != "serve" or service is None or view is None:
@@ -278,25 +214,28 @@ class Association:
         if service.needs(request) & ~view.conformance:
             self._report_refused(request, "SET was not negotiated")
             return refusal(Cause.NOT_NEGOTIATED)
-        return service.handler(self, request, view)
+        return service.handler(self, request, selection, view)
 
-    def _get(self, request: GetRequestNormal, view: AssociationView) -> bytes:
+    def _get(self, request: GetRequestNormal, selection: Selection | None, view: AssociationView) -> bytes:
         self._cutter = None  # a new GET ends whatever transfer was left running
         attribute = request.attribute
         limit, blocks = self._answer_limit(view)
+        room = limit - _RESPONSE_NORMAL_OVERHEAD
         try:
             chunks = self._application.device.get(
                 attribute.class_id,
                 attribute.instance_id,
                 attribute.attribute_id,
-                _selection(request.access),
+                selection,
                 view,
             )
+            if type(chunks) is tuple and len(chunks) == 1 and len(chunks[0]) <= room:
+                return GetResponseNormal(request.invoke, chunks[0]).encode()  # as nearly all but buffers
             cutter = BlockCutter(chunks, request.invoke, limit)
             if limit >= _NO_LIMIT:
                 self.rest = cutter.pieces()
                 return GetResponseNormal(request.invoke, next(self.rest, b"")).encode()
-            whole = cutter.whole(limit - _RESPONSE_NORMAL_OVERHEAD)
+            whole = cutter.whole(room)
             if whole is not None:
                 return GetResponseNormal(request.invoke, whole).encode()
             if not blocks:
@@ -313,7 +252,7 @@ class Association:
         too small for any block, nothing but segmentation can carry it, and then the client's size counts.
         """
         limits = self._limits
-        blocks = bool(view.conformance & Conformance.BLOCK_TRANSFER_WITH_GET_OR_READ)
+        blocks = bool(view.conformance & _BLOCKS)
         client = min(view.max_send_pdu or _NO_LIMIT, limits.largest or _NO_LIMIT)
         in_frames = blocks and not self._application.segment_long_answers
         if in_frames and limits.frame >= _SMALLEST_BLOCK_PDU:
@@ -325,7 +264,7 @@ class Association:
             return self._application.unknown_object
         return error.result
 
-    def _get_next(self, request: GetRequestNext, _view: AssociationView) -> bytes:
+    def _get_next(self, request: GetRequestNext, _selection: None, _view: AssociationView) -> bytes:
         cutter = self._cutter
         number = request.block_number
         try:
@@ -340,7 +279,7 @@ class Association:
             result = error.result
         return GetResponseWithDatablock(request.invoke, True, number, result).encode()
 
-    def _set(self, request: SetRequestNormal, view: AssociationView) -> bytes:
+    def _set(self, request: SetRequestNormal, selection: Selection | None, view: AssociationView) -> bytes:
         self._cutter = None
         attribute = request.attribute
         result = DataAccessResult.SUCCESS
@@ -350,7 +289,7 @@ class Association:
                     attribute.class_id,
                     attribute.instance_id,
                     attribute.attribute_id,
-                    _selection(request.access),
+                    selection,
                     request.value,
                     view,
                 )
@@ -363,69 +302,55 @@ class Association:
         return SetResponseNormal(request.invoke, result).encode()
 
 
-def _words(diagnostic: Diagnostic) -> str:
-    return diagnostic.name.lower().replace("_", "-")
-
-
-def _initiate_error(error: InitiateError) -> ConfirmedServiceError:
-    return ConfirmedServiceError.of_initiate(error)
-
-
-# A client proposes the same each time, and all clients of one program do.
-@lru_cache(maxsize=32)
-def _proposal(octets: bytes) -> tuple[Aarq, InitiateRequest | None]:
-    aarq = Aarq.decode(octets)
-    return aarq, _initiate_request(aarq)
-
-
-def _initiate_request(aarq: Aarq) -> InitiateRequest | None:
-    if aarq.user_information is None:
-        return None
+def _decoded(octets: bytes) -> tuple[Apdu | None, _Service | None, Selection | None]:
+    """Return a request, who serves it, and what it selects; None for what is not there, or cannot be read."""
+    reader = Reader(octets)
     try:
-        reader = Reader(aarq.user_information)
         request = decode_apdu(reader)
-        reader.end()
+        service = SERVICES.get(type(request))
+        if service is None or not service.surplus_allowed:
+            reader.end()
     except DecodeError:
-        return None
-    return request if isinstance(request, InitiateRequest) else None
+        return None, None, None
+    access = request.access if isinstance(request, GetRequestNormal | SetRequestNormal) else None
+    return request, service, None if access is None else Selection(access.selector, access.parameters)
 
 
-def _selection(access: SelectiveAccess | None) -> Selection | None:
-    return None if access is None else Selection(access.selector, access.parameters)
+# Those who read many meters ask each the same. Only short requests: a peer may make each one new.
+_request: Final = lru_cache(maxsize=256)(_decoded)
 
 
 # --- the table of services --------------------------------------------------------------------------
 
 
 class _Service(NamedTuple):
-    handler: Callable[[Association, Any, AssociationView], bytes]
-    needs: Callable[[Any], Conformance]
+    handler: Callable[[Association, Any, Any, AssociationView], bytes]
+    needs: Callable[[Any], int]  # bits of the conformance block
     surplus_allowed: bool = False
 
 
-def _needs_of_get(request: GetRequestNormal) -> Conformance:
-    needs = Conformance.GET
-    if request.access is not None:
-        needs |= Conformance.SELECTIVE_ACCESS
-    if request.attribute.attribute_id == 0:
-        needs |= Conformance.ATTRIBUTE0_SUPPORTED_WITH_GET
-    return needs
+# As plain numbers: a Flag takes a microsecond for each operation.
+_GET: Final = int(Conformance.GET)
+_SET: Final = int(Conformance.SET)
+_SELECTIVE: Final = int(Conformance.SELECTIVE_ACCESS)
+_BLOCKS: Final = int(Conformance.BLOCK_TRANSFER_WITH_GET_OR_READ)
+_ALL_BY_GET: Final = int(Conformance.ATTRIBUTE0_SUPPORTED_WITH_GET)
+_ALL_BY_SET: Final = int(Conformance.ATTRIBUTE0_SUPPORTED_WITH_SET)
 
 
-def _needs_of_set(request: SetRequestNormal) -> Conformance:
-    needs = Conformance.SET
-    if request.access is not None:
-        needs |= Conformance.SELECTIVE_ACCESS
-    if request.attribute.attribute_id == 0:
-        needs |= Conformance.ATTRIBUTE0_SUPPORTED_WITH_SET
-    return needs
+def _needs_of_get(request: GetRequestNormal) -> int:
+    needs = _GET if request.access is None else _GET | _SELECTIVE
+    return needs if request.attribute.attribute_id else needs | _ALL_BY_GET
+
+
+def _needs_of_set(request: SetRequestNormal) -> int:
+    needs = _SET if request.access is None else _SET | _SELECTIVE
+    return needs if request.attribute.attribute_id else needs | _ALL_BY_SET
 
 
 SERVICES: Final[dict[type, _Service]] = {
     # Octets after a whole GET do no harm, and clients in the field pad (conformance case AP-65).
     GetRequestNormal: _Service(Association._get, _needs_of_get, surplus_allowed=True),
-    GetRequestNext: _Service(
-        Association._get_next, lambda _: Conformance.GET | Conformance.BLOCK_TRANSFER_WITH_GET_OR_READ
-    ),
+    GetRequestNext: _Service(Association._get_next, lambda _: _GET | _BLOCKS),
     SetRequestNormal: _Service(Association._set, _needs_of_set),
 }

@@ -6,7 +6,7 @@ shown to the faults of the meter that it is for, and what they do to the answer 
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal, NamedTuple, Protocol
 
@@ -46,6 +46,9 @@ class Inner(Endpoint, Protocol):
     def in_frame(self) -> bool:
         """Whether the beginning of a frame is held."""
 
+    def follow(self, data: bytes, now: float) -> bytes | None:
+        """Answer a request that was foreseen; None, and nothing has changed, for anything else."""
+
 
 class _Late(NamedTuple):
     """An answer that is late, or a request that nobody has had time for."""
@@ -82,7 +85,7 @@ class Tap:
         self.armed = 0  # meters that want to see their frames
         self.opened = 0  # endpoints made: connections, or calls
         self._make = make
-        self._counted: Counter[str] = Counter()  # by endpoints that are gone
+        self._counted: dict[str, int] = {}  # by endpoints that are gone
         self._current: TappedEndpoint | None = None
         for faults in meters.values():
             faults.shown_by(self)
@@ -107,8 +110,9 @@ class Tap:
         """What the links here have counted since the start."""
         counted = self._counted.copy()
         if self._current is not None:
-            counted.update(self._current.counters)
-        return dict(counted)
+            for each, count in self._current.counters.items():
+                counted[each] = counted.get(each, 0) + count
+        return counted
 
     # As the faults of the meters see it
 
@@ -123,7 +127,9 @@ class Tap:
 
     def took_leave(self, counted: Mapping[str, int]) -> None:
         """Keep what an endpoint had counted that is gone."""
-        self._counted.update(counted)
+        for each, count in counted.items():
+            if count:
+                self._counted[each] = self._counted.get(each, 0) + count
 
 
 class TappedEndpoint:
@@ -149,6 +155,12 @@ class TappedEndpoint:
         if self._tap.armed or self._watching:
             return self._receive(data, now)
         return self._inner.receive_data(data, now)
+
+    def follow(self, data: bytes, now: float) -> bytes | None:
+        """Answer a request that was foreseen; None for anything else, and while somebody watches."""
+        if self._tap.armed or self._watching or self._late:
+            return None
+        return self._inner.follow(data, now)
 
     def next_deadline(self) -> float | None:
         """Return the first of what the endpoint waits for and what is late."""
@@ -180,12 +192,13 @@ class TappedEndpoint:
         return self._inner.closed
 
     @property
-    def counters(self) -> Counter[str]:
+    def counters(self) -> dict[str, int]:
         """What was counted here and behind."""
-        counted = Counter(self._inner.counters)
+        counted = dict(self._inner.counters)
         if isinstance(self._watch, Deframer):
             # Damaged ones never come to the inner endpoint, and good ones are counted there.
-            counted.update(self._watch.counters | {"frames": 0})
+            for name, count in self._watch.counters.items():
+                counted[name] = counted.get(name, 0) + (0 if name == "frames" else count)
         return counted
 
     def end(self) -> None:
@@ -388,6 +401,9 @@ class _Gone:
 
     def receive_data(self, data: bytes, now: float) -> bytes:  # noqa: ARG002
         return b""
+
+    def follow(self, data: bytes, now: float) -> None:
+        pass
 
     def next_deadline(self) -> float | None:
         return None

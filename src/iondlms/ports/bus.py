@@ -92,6 +92,9 @@ class BusEndpoint:
         self.idle = False
         return b"".join([self._give(frame, now) for frame in self._deframer.feed(data)])
 
+    def follow(self, data: bytes, now: float) -> None:
+        """Foresee nothing: which of the stations is asked next is not known."""
+
     def next_deadline(self) -> float | None:
         """Return the first of: a half frame, a meter's link, the line takes too long; None once idle."""
         if self.idle:

@@ -115,7 +115,8 @@ class TcpPort:
         if active is not None:
             active.abort()  # whatever it has not read by now it never will
         self._active = newcomer
-        _LOG.info("%s: connected from %s", self.name, newcomer.peer)
+        if _LOG.isEnabledFor(logging.INFO):
+            _LOG.info("%s: connected from %s", self.name, newcomer.peer)
         return endpoint
 
     def _gone(self, connection: _Connection) -> None:
@@ -132,9 +133,10 @@ class _Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._endpoint: Endpoint | None = None
+        self._follow: Callable[[bytes, float], bytes | None] | None = None  # the endpoint's, if it has one
         self._timer: asyncio.TimerHandle | None = None
         self._received = memoryview(bytearray(_METER_CHUNK))
-        self._lost = asyncio.Event()
+        self._lost: asyncio.Future[None] | None = None  # for whoever waits for the end
 
     @property
     def endpoint_idle(self) -> bool:
@@ -152,17 +154,23 @@ class _Connection(asyncio.BufferedProtocol):
         if self._endpoint is None:
             self._transport.abort()
             return
+        self._follow = getattr(self._endpoint, "follow", None)
         self._arm(self._endpoint.next_deadline())
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # an asyncio signature
         return self._received
 
     def buffer_updated(self, nbytes: int) -> None:
-        endpoint = self._endpoint
-        if endpoint is None:
+        endpoint, transport = self._endpoint, self._transport
+        if endpoint is None or transport is None:
             return
+        data, now = bytes(self._received[:nbytes]), self._loop.time()
         try:
-            answer = endpoint.receive_data(bytes(self._received[:nbytes]), self._loop.time())
+            answer = None if self._follow is None else self._follow(data, now)
+            if answer is not None:
+                transport.write(answer)
+                return
+            answer = endpoint.receive_data(data, now)
         except Exception:
             self._failed()
         else:
@@ -174,12 +182,14 @@ class _Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._endpoint is not None:
+        if self._endpoint is not None and _LOG.isEnabledFor(logging.INFO):
             _LOG.info("%s: %s is gone%s", self._port.name, self.peer, f": {exc}" if exc else "")
         self._endpoint = None
         self._port._gone(self)
         self._gone()
-        self._lost.set()
+        self._transport = None
+        if self._lost is not None and not self._lost.done():
+            self._lost.set_result(None)
 
     # A client that asks and does not read must not fill our memory: nothing more is taken from it meanwhile.
     def pause_writing(self) -> None:
@@ -199,13 +209,13 @@ class _Connection(asyncio.BufferedProtocol):
         """Close once the answer under way is out, or not read for too long."""
         if self._transport is None:
             return
+        if self._lost is None:
+            self._lost = self._loop.create_future()
         self._transport.close()
-        try:
-            async with asyncio.timeout(_GRACE_S):
-                await self._lost.wait()
-        except TimeoutError:
-            self._transport.abort()
-            await self._lost.wait()
+        done, _ = await asyncio.wait((self._lost,), timeout=_GRACE_S)
+        if not done:
+            self.abort()
+            await self._lost
 
     def _time_out(self) -> None:
         endpoint = self._endpoint

@@ -29,9 +29,9 @@ _UNLIMITED: Final = 0xFFFF
 # there are twelve thousand each, nearly all alike but for the number, and these are not taken to pieces.
 _NEXT: Final = struct.Struct(">HBI")
 _GET_REQUEST_NEXT: Final = 0xC002
-_BLOCK: Final = struct.Struct(">HBBIB")
+_BLOCK: Final = struct.Struct(">HBBI")
 _GET_RESPONSE_WITH_DATABLOCK: Final = 0xC402
-_BLOCK_HEAD: Final = _BLOCK.size  # octets before the length
+_BLOCK_HEAD: Final = _BLOCK.size + 1  # octets before the length
 
 # Some forty years of six-column load profile; a meter that sends more is not a meter.
 LARGEST_ANSWER: Final = 64 * 1024 * 1024
@@ -72,6 +72,7 @@ class BlockCutter:
         "_chunks",
         "_offset",
         "_room",
+        "_tail",
         "block_number",
         "due",
         "invoke",
@@ -84,6 +85,7 @@ class BlockCutter:
         self._buffer = b""
         self._offset = 0  # of it: what was sent
         self._room = raw_room(pdu_size)
+        self._tail = b"\0" + encode_length(self._room)  # of the head of each block but the last
         self.invoke = invoke
         self.block_number = 0  # of the block sent last; 0 before the first
         self.last = False  # whether the block sent last ended the transfer
@@ -119,7 +121,8 @@ class BlockCutter:
         if self.last:
             raise NoLongGetInProgress("the last block has been sent")
         number = self.block_number = self.block_number + 1
-        stop = self._offset + self._room
+        start = self._offset
+        stop = start + self._room
         if stop >= len(self._buffer):
             try:
                 self._fill(self._room + 1)
@@ -128,16 +131,19 @@ class BlockCutter:
                 refusal = GetResponseWithDatablock(self.invoke, True, number, error.result)
                 self.previous = refusal.encode()
                 return self.previous
-            stop = self._room
-        self.last = stop >= len(self._buffer)
-        raw = self._buffer[self._offset : stop]
-        self._offset = stop
-        if self.last:
-            self.due, self._buffer = None, b""
+            start, stop = 0, self._room
+        buffer = self._buffer
+        raw = buffer[start:stop]
+        invoke = self.invoke
+        if stop < len(buffer):
+            self._offset = stop
+            self.due = _NEXT.pack(_GET_REQUEST_NEXT, invoke, number)
+            head, tail = _BLOCK.pack(_GET_RESPONSE_WITH_DATABLOCK, invoke, False, number), self._tail
         else:
-            self.due = _NEXT.pack(_GET_REQUEST_NEXT, self.invoke, number)
-        head = _BLOCK.pack(_GET_RESPONSE_WITH_DATABLOCK, self.invoke, self.last, number, 0)
-        self.previous = b"%b%b%b" % (head, encode_length(len(raw)), raw)
+            self.last, self.due, self._buffer = True, None, b""
+            head = _BLOCK.pack(_GET_RESPONSE_WITH_DATABLOCK, invoke, True, number)
+            tail = b"\0" + encode_length(len(raw))
+        self.previous = b"%b%b%b" % (head, tail, raw)
         return self.previous
 
     def answer(self, request: GetRequestNext) -> bytes:
@@ -194,8 +200,17 @@ class BlockJoiner:
 
     def next_request(self, invoke: int) -> bytes:
         """Return the GetRequestNext for the block after the one received last."""
-        self._head = _BLOCK.pack(_GET_RESPONSE_WITH_DATABLOCK, invoke, False, self.block_number + 1, 0)
+        self._head = _BLOCK.pack(_GET_RESPONSE_WITH_DATABLOCK, invoke, False, self.block_number + 1) + b"\0"
         return _NEXT.pack(_GET_REQUEST_NEXT, invoke, self.block_number)
+
+    @property
+    def due(self) -> bytes:
+        """How the APDU that is due begins, up to its data, if it has as many octets of it as the one before.
+
+        Empty where none is due, or one that `take` does not take.
+        """
+        size = len(self._blocks[-1]) if self._head and self._blocks else 0
+        return self._head + bytes((size,)) if 0 < size <= 0x7F else b""
 
     def take(self, apdu: bytes) -> bytes | None:
         """Take the APDU if it is the block that `next_request` asked for, and not the last; return its data.

@@ -8,9 +8,11 @@ from iondlms.hdlc.frame import Control, Frame, Kind, fcs16
 from iondlms.hdlc.parameters import FrameReject, LinkParameters, RejectReason
 from iondlms.hdlc.primary import Primary
 from iondlms.hdlc.secondary import Secondary
-from iondlms.hdlc.transfer import Event, Reaction
+from iondlms.hdlc.transfer import COMMAND_LLC, RESPONSE_LLC, Event, Reaction, Transfer
 
 __all__ = [
+    "COMMAND_LLC",
+    "RESPONSE_LLC",
     "Control",
     "Deframer",
     "Event",
@@ -23,5 +25,6 @@ __all__ = [
     "RejectReason",
     "Secondary",
     "ServerAddress",
+    "Transfer",
     "fcs16",
 ]

@@ -252,30 +252,14 @@ class Secondary:
         link.polled = False
         return self._talk(transfer)
 
-    def foreseen(self, lsdu: bytes) -> bytes | None:
-        """Return the one frame in which the client that spoke last would send this request in turn.
+    def in_turn(self) -> Transfer | None:
+        """Return the exchange with the client that spoke last, where only whole frames in turn are due.
 
-        From flag to flag; see `follow`.
-
-        None where another frame may come in turn as well: an answer is still on its way in segments.
+        What `receive` and `answer` do with such a frame, its `turn` does too, as long as nothing else comes.
+        None where an answer is on its way in segments, or waits for the right to talk.
         """
         link = self._talking
-        if link is None or not link.transfer.at_rest:
-            return None
-        information = COMMAND_LLC + lsdu
-        if len(information) > link.whole_request:
-            return None
-        return link.transfer.foreseen(information)
-
-    def follow(self, lsdu: bytes) -> bytes:
-        """Take the frame that was `foreseen` last as come, and answer it; the answer must fit one frame.
-
-        What `receive` and `answer` would do, where nothing else has come or was said meanwhile.
-        """
-        link = self._talking
-        if link is None:
-            raise LocalError("no frame was foreseen")
-        return link.transfer.turn(RESPONSE_LLC + lsdu)
+        return link.transfer if link is not None and link.transfer.at_rest else None
 
     def abort(self) -> tuple[int, ...]:
         """Drop all links silently, on inactivity or a closed port; return their clients."""

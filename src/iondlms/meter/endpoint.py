@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple, Protocol
 
-from iondlms.hdlc import Deframer, Event, Frame, Kind, Secondary
+from iondlms.hdlc import COMMAND_LLC, RESPONSE_LLC, Deframer, Event, Frame, Kind, Secondary, Transfer
 from iondlms.meter.refusals import Cause, refusal
 from iondlms.meter.service import MANAGEMENT_LOGICAL_DEVICE, Application, Association, LinkLimits
 from iondlms.wrapper import NO_STATION, Oversized, Wpdu, WrapperDeframer
+from iondlms.xdlms import BlockCutter
 
 __all__ = ["Framing", "MeterEndpoint", "PortSetup", "framing_of"]
 
@@ -203,11 +204,12 @@ class _HdlcLine:
     __slots__ = (
         "_application",
         "_associations",
+        "_cutter",
         "_deframer",
         "_meter",
-        "_running",
         "_secondary",
         "_silent_before_snrm",
+        "_transfer",
         "due",
     )
 
@@ -224,7 +226,8 @@ class _HdlcLine:
         # The frame that asks for the next block of the long answer under way, and the association it is of.
         # There are twelve thousand such in a year of rows, and octets that are equal need no other check.
         self.due: bytes | None = None
-        self._running: Association | None = None
+        self._cutter: BlockCutter | None = None
+        self._transfer: Transfer | None = None
 
     @property
     def half_frame(self) -> bool:
@@ -252,13 +255,19 @@ class _HdlcLine:
 
     def follow(self) -> bytes | None:
         """Answer the frame that is `due` as if it had come; None if it is not to be served so."""
-        running = self._running
-        block = None if running is None else running.next_block()
-        if running is None or block is None:
+        cutter, transfer = self._cutter, self._transfer
+        if (
+            cutter is None
+            or transfer is None
+            or self._application.instead.answer is not None
+            or not self._deframer.pending  # the flag of before was forgotten: this frame's own is to be kept
+        ):
             return None
         self._deframer.frames += 1
-        octets = self._secondary.follow(block)
-        self._foresee(running)
+        # One frame carries a block: the first did, and none is longer.
+        octets = transfer.turn(RESPONSE_LLC + cutter.next_block())
+        apdu = cutter.due
+        self.due = None if apdu is None else transfer.foreseen(COMMAND_LLC + apdu)
         return octets
 
     def receive(self, data: bytes, now: float) -> bytes:
@@ -276,7 +285,10 @@ class _HdlcLine:
             return b"" if self._kept_silent(frame) else reaction.octets
         if event is _LSDU:
             association, limits = self._associations[client]
-            block = association.next_block() if reaction.lsdu == association.due else None
+            cutter = association.cutter
+            block = None
+            if cutter is not None and reaction.lsdu == cutter.due:
+                block = association.next_block()
             if block is not None:
                 # Of rows that were snapped before: no time passes for it.
                 octets = self._secondary.answer(client, block)
@@ -298,9 +310,12 @@ class _HdlcLine:
         return reaction.octets
 
     def _foresee(self, association: Association) -> None:
-        apdu = association.due
-        self._running = association
-        self.due = None if apdu is None else self._secondary.foreseen(apdu)
+        cutter = association.cutter
+        if cutter is None or cutter.due is None:
+            return
+        self._cutter, self._transfer = cutter, self._secondary.in_turn()
+        if self._transfer is not None:
+            self.due = self._transfer.foreseen(COMMAND_LLC + cutter.due)
 
     def _kept_silent(self, frame: Frame) -> bool:
         if not self._silent_before_snrm or frame.kind is Kind.DISC or frame.kind is Kind.SNRM:

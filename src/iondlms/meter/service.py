@@ -133,12 +133,12 @@ class Association:
         return self._serve(apdu)
 
     @property
-    def due(self) -> bytes | None:
-        """The request for the next block, as it should come while a transfer is under way; else None."""
-        return None if self._cutter is None else self._cutter.due
+    def cutter(self) -> BlockCutter | None:
+        """The long answer under way; None where there is none."""
+        return self._cutter
 
     def next_block(self) -> bytes | None:
-        """Return the block that the request which is `due` asks for; None if it is not to be served.
+        """Return the block that the request which is due asks for; None if it is not to be served.
 
         The same as `handle` would return, without the way there: while there is a transfer the association
         is open and has negotiated it.

@@ -461,11 +461,11 @@ def test_cancelled_reading_leaves_a_client_that_works(url: str) -> None:
             task = asyncio.ensure_future(client.profile("load", progress=cancel))
             original = client._perform
 
-            async def slowly(effect: Any) -> Any:
+            async def slowly(*arguments: Any) -> Any:
                 await asyncio.sleep(0)  # so that a cancellation finds a place to strike
-                return await original(effect)
+                return await original(*arguments)
 
-            client._perform = slowly  # type: ignore[method-assign]
+            client._perform = slowly  # type: ignore[method-assign, assignment]
             with pytest.raises(asyncio.CancelledError):
                 await task
             assert len(await client.profile("load")) == 60

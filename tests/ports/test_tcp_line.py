@@ -40,36 +40,97 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     writer.close()
 
 
-async def test_a_conversation_goes_on_until_its_answer_is_none() -> None:
-    heard: list[bytes] = []
-    awake = 0
+class Counting:
+    """Answers each octet by the next one, up to 99; the last of a call is a multiple of 10."""
 
-    def answer(octets: bytes, now: float) -> tuple[bytes, float | None] | None:
-        heard.append(octets)
-        nonlocal awake
-        awake += asyncio.current_task() is not None
-        number = octets[0] + 1
-        return None if number == 100 else (bytes((number,)), now + FOREVER)
+    def __init__(self, wait_s: float = FOREVER, foresees: bool = False) -> None:
+        self.outcome: bool | None = None
+        self.heard: list[tuple[bytes, float]] = []
+        self.foreseen = 0
+        self.awake = 0
+        self._wait_s = wait_s
+        self._foresees = foresees
+        self._deadline = 0.0
+
+    def begin(self, octet: int, now: float) -> bytes:
+        self.outcome = None
+        self._deadline = now + self._wait_s
+        return bytes((octet,))
+
+    def follow(self, data: bytes, now: float) -> bytes | None:
+        if not self._foresees or not data or data[0] % 10 == 9:
+            return None
+        self.foreseen += 1
+        return self._next(data, now)
+
+    def receive_data(self, data: bytes, now: float) -> bytes:
+        answer = self._next(data, now)
+        self.outcome = True if answer[0] % 10 == 0 else None
+        return b"" if self.outcome else answer
+
+    def _next(self, data: bytes, now: float) -> bytes:
+        self.heard.append((data, now))
+        self.awake += asyncio.current_task() is not None
+        self._deadline = now + self._wait_s
+        return bytes((data[0] + 1,))
+
+    def next_deadline(self) -> float:
+        return self._deadline
+
+    def handle_timeout(self, now: float) -> bytes:
+        self.heard.append((b"", now))
+        self._deadline = now + self._wait_s
+        self.outcome = True if len(self.heard) == 3 else None
+        return b""
+
+
+@pytest.mark.parametrize("foresees", [False, True])
+async def test_a_conversation_goes_on_until_nothing_follows(foresees: bool) -> None:
+    asker = Counting(foresees=foresees)
+
+    def following(now: float) -> bytes | None:
+        number = asker.heard[-1][0][0] + 1
+        return None if number == 100 else asker.begin(number, now)
 
     async with line(echo) as to:
-        await to.converse(b"\0", to.now() + FOREVER, answer)
-    assert heard == [bytes((number,)) for number in range(100)]
-    assert not awake, "a task was woken for an answer"
+        await to.converse(asker, asker.begin(0, to.now()), following)
+    assert [octets for octets, _ in asker.heard] == [bytes((number,)) for number in range(100)]
+    assert asker.foreseen == (90 if foresees else 0)
+    assert not asker.awake, "a task was woken for an answer"
+
+
+async def test_a_call_that_ends_as_it_begins_is_followed_by_the_next() -> None:
+    asker = Counting()
+    calls = 0
+
+    def following(now: float) -> bytes | None:
+        nonlocal calls
+        calls += 1
+        if calls == 4:
+            return None
+        octets = asker.begin(8, now)
+        asker.outcome = None if calls == 3 else True
+        return octets
+
+    async with line(echo) as to:
+        await to.converse(asker, asker.begin(9, to.now()), following)
+    assert [octets for octets, _ in asker.heard] == [b"\x09", b"\x08", b"\x09"]
 
 
 async def test_silence_comes_at_the_deadline_and_at_a_later_one_of_the_answer() -> None:
-    came: list[tuple[bytes, float]] = []
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.read(1))
+        await reader.read()
+        writer.close()
 
-    def answer(octets: bytes, now: float) -> tuple[bytes, float | None] | None:
-        came.append((octets, now))
-        return (b"", now + 0.02) if len(came) < 3 else None
-
-    async with line(echo) as to:
+    asker = Counting(wait_s=0.02)
+    async with line(once) as to:
         begin = to.now()
-        await to.converse(b"x", begin + FOREVER, answer)
-    assert [octets for octets, _ in came] == [b"x", b"", b""]
-    assert came[1][1] >= came[0][1] + 0.02
-    assert came[2][1] >= came[1][1] + 0.02
+        await to.converse(asker, asker.begin(1, begin), lambda _now: None)
+    assert [octets for octets, _ in asker.heard] == [b"\x01", b"", b""]
+    times = [now for _, now in asker.heard]
+    assert times[1] >= times[0] + 0.02
+    assert times[2] >= times[1] + 0.02
 
 
 async def test_what_came_unasked_is_kept_and_comes_first() -> None:
@@ -78,7 +139,8 @@ async def test_what_came_unasked_is_kept_and_comes_first() -> None:
         writer.close()
 
     async with line(push) as to:
-        await to._lost
+        while to._error is None:
+            await asyncio.sleep(0)
         assert await to.receive(to.now() + FOREVER) == b"unasked"
         with pytest.raises(PortError, match="closed"):
             await to.receive(to.now() + FOREVER)
@@ -111,13 +173,17 @@ async def test_a_peer_that_does_not_stop_is_not_read_on() -> None:
         assert received > 65536, "it was read on once somebody asked"
 
 
-async def test_an_error_of_the_answer_reaches_who_waits() -> None:
-    def answer(_octets: bytes, _now: float) -> None:
+@pytest.mark.parametrize("method", ["follow", "receive_data", "following"])
+async def test_an_error_of_who_asks_reaches_who_waits(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*_: object) -> bytes | None:
         raise ValueError("of the caller's own")
 
+    asker = Counting()
+    if method != "following":
+        monkeypatch.setattr(asker, method, wrong)
     async with line(echo) as to:
         with pytest.raises(ValueError, match="own"):
-            await to.converse(b"x", to.now() + FOREVER, answer)
+            await to.converse(asker, asker.begin(9, to.now()), wrong)
         assert await echoed(to) == b"again", "the line is as good as before"
 
 

@@ -8,13 +8,14 @@ from datetime import datetime, timedelta, tzinfo
 from types import TracebackType
 from typing import Literal, TypeAlias, TypeVar
 
+from iondlms.client.carried import Watched, carry
 from iondlms.client.columns import ProfileColumns
 from iondlms.client.line import open_line
 from iondlms.client.objects import ClockReading, ClockSetting, ClockStep, MeterObject
 from iondlms.client.operations import Name, Operations, Scales
 from iondlms.client.profile import Profile
 from iondlms.client.reading import Progress, When
-from iondlms.client.session import Arrived, Connect, Effect, Exchange, Hooks, Operation, Session
+from iondlms.client.session import Call, Connect, Effect, Hang, Hooks, Operation, Session, Steps
 from iondlms.client.url import Target
 from iondlms.codec.axdr import Data
 from iondlms.errors import PortError
@@ -189,43 +190,38 @@ class Client:
 
     def _run(self, operation: Operation[_T]) -> _T:
         try:
-            effect = next(operation)
-            while True:
+            steps = Steps(operation)
+            while (effect := steps.effect) is not None:
                 try:
-                    arrived = self._perform(effect)
-                except PortError as error:
-                    effect = operation.throw(error)
+                    self._perform(effect)
+                except Exception as error:
+                    steps.throw(error)
                 else:
-                    effect = operation.send(arrived)
-        except StopIteration as end:
-            result: _T = end.value
-            return result
+                    steps.go_on()
+            return steps.result()
         finally:
             operation.close()  # an interrupted operation leaves its session in good order
 
-    def _perform(self, effect: Effect) -> Arrived:
+    def _perform(self, effect: Effect) -> None:
         if isinstance(effect, Connect):
             self._hang()
             self._transport = self._connector()
-            return Arrived(b"", self._transport.now())
-        transport = self._transport
-        if transport is None:
-            if isinstance(effect, Exchange):
-                raise PortError("there is no connection")
-            return Arrived(b"", 0.0)
-        if not isinstance(effect, Exchange):
+        elif isinstance(effect, Hang):
             self._hang()
-            return Arrived(b"", transport.now())
-        watch = self._hooks.on_octets
-        if effect.octets:
-            if watch is not None:
-                watch("TX", effect.octets, transport.now())
-            transport.send(effect.octets)
-        octets = b"" if effect.deadline is None else transport.receive(effect.deadline)
-        now = transport.now()
-        if octets and watch is not None:
-            watch("RX", octets, now)
-        return Arrived(octets, now)
+        elif self._transport is None:
+            raise PortError("there is no connection")
+        else:
+            self._call(effect, self._transport)
+
+    def _call(self, call: Call, line: Transport) -> None:
+        endpoint, watch = call.endpoint, self._hooks.on_octets
+        now = line.now()
+        octets = call.begin(now)
+        if watch is None:
+            carry(endpoint, octets, line)
+        else:
+            watched = Watched(endpoint, watch)
+            carry(watched, watched.sent(octets, now), line)
 
     def _hang(self) -> None:
         transport, self._transport = self._transport, None

@@ -7,15 +7,16 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta, tzinfo
 from types import TracebackType
-from typing import Generic, Literal, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Literal, TypeAlias, TypeVar, cast
 
+from iondlms.client.carried import Watched, carry_async
 from iondlms.client.columns import ProfileColumns
 from iondlms.client.line import open_line_async
 from iondlms.client.objects import ClockReading, ClockSetting, ClockStep, MeterObject
 from iondlms.client.operations import Name, Operations, Scales
 from iondlms.client.profile import Profile
 from iondlms.client.reading import Progress, When
-from iondlms.client.session import Arrived, Connect, Effect, Exchange, Hooks, Operation, Session
+from iondlms.client.session import Call, Connect, Effect, Hooks, Operation, Session, Steps
 from iondlms.client.url import Target
 from iondlms.codec.axdr import Data
 from iondlms.errors import PortError
@@ -28,12 +29,6 @@ __all__ = ["AsyncConnector", "Client", "connect"]
 _T = TypeVar("_T")
 
 AsyncConnector: TypeAlias = Callable[[], Awaitable[AsyncTransport]]
-
-
-class _Result(NamedTuple, Generic[_T]):
-    """What an operation gives at its end."""
-
-    value: _T
 
 
 class Client:
@@ -200,81 +195,53 @@ class Client:
     async def _run(self, operation: Operation[_T]) -> _T:
         async with self._lock:
             try:
-                effect = next(operation)
-                while True:
-                    line = self._conversing
+                steps = Steps(operation)
+                while (effect := steps.effect) is not None:
                     try:
-                        if line is not None and isinstance(effect, Exchange) and effect.deadline is not None:
-                            following = await self._converse(line, effect, operation)
-                            if isinstance(following, _Result):
-                                value: _T = following.value
-                                return value
-                            effect = following
-                            continue
-                        arrived = await self._perform(effect)
-                    except PortError as error:
-                        effect = operation.throw(error)
-                    else:
-                        effect = operation.send(arrived)
-            except StopIteration as end:
-                result: _T = end.value
-                return result
+                        await self._perform(effect, steps)
+                    except Exception as error:
+                        steps.throw(error)
+                return steps.result()
             finally:
                 operation.close()  # a cancelled operation leaves its session in good order
 
-    async def _converse(
-        self, line: Converses, first: Exchange, operation: Operation[_T]
-    ) -> Effect | _Result[_T]:
-        """Let the line carry exchange after exchange; return what the operation wants beyond, or gives."""
-        following: list[Effect | _Result[_T]] = []
-        watch = self._hooks.on_octets
-
-        def answer(octets: bytes, now: float) -> Exchange | None:
-            if octets and watch is not None:
-                watch("RX", octets, now)
-            try:
-                effect = operation.send(Arrived(octets, now))
-            except StopIteration as end:
-                following.append(_Result(end.value))
-                return None
-            if not isinstance(effect, Exchange) or effect.deadline is None:
-                following.append(effect)
-                return None
-            if effect.octets and watch is not None:
-                watch("TX", effect.octets, now)
-            return effect
-
-        if first.octets and watch is not None:
-            watch("TX", first.octets, line.now())
-        await line.converse(first.octets, first.deadline, answer)
-        return following[0]
-
-    async def _perform(self, effect: Effect) -> Arrived:
+    async def _perform(self, effect: Effect, steps: Steps[_T]) -> None:
+        if isinstance(effect, Call):
+            if self._transport is None:
+                raise PortError("there is no connection")
+            await self._call(effect, steps, self._transport)
+            return
+        await self._hang()
         if isinstance(effect, Connect):
-            await self._hang()
             self._transport = await self._connector()
             # Not by isinstance: with a Protocol it takes as long as three exchanges.
             able = hasattr(self._transport, "converse")
             self._conversing = cast("Converses", self._transport) if able else None
-            return Arrived(b"", self._transport.now())
-        transport = self._transport
-        if transport is None:
-            if isinstance(effect, Exchange):
-                raise PortError("there is no connection")
-            return Arrived(b"", 0.0)
-        if not isinstance(effect, Exchange):
-            await self._hang()
-            return Arrived(b"", transport.now())
-        watch = self._hooks.on_octets
-        if effect.octets:
-            if watch is not None:
-                watch("TX", effect.octets, transport.now())
-            await transport.send(effect.octets)
-        octets = b"" if effect.deadline is None else await transport.receive(effect.deadline)
-        now = transport.now()
-        if octets and watch is not None:
-            watch("RX", octets, now)
-        return Arrived(octets, now)
+        steps.go_on()
+
+    async def _call(self, call: Call, steps: Steps[_T], line: AsyncTransport) -> None:
+        """Have a call carried, and those of the same endpoint that follow it, where the line can do so."""
+        endpoint, watch = call.endpoint, self._hooks.on_octets
+        watched = None if watch is None else Watched(endpoint, watch)
+
+        def begun(call: Call, now: float) -> bytes:
+            octets = call.begin(now)
+            return octets if watched is None else watched.sent(octets, now)
+
+        def following(now: float) -> bytes | None:
+            steps.go_on()
+            effect = steps.effect
+            if not isinstance(effect, Call) or effect.endpoint is not endpoint:
+                return None
+            return begun(effect, now)
+
+        octets = begun(call, line.now())
+        asker = endpoint if watched is None else watched
+        if self._conversing is None or endpoint.outcome is not None:
+            await carry_async(asker, octets, line)
+            steps.go_on()
+        else:
+            await self._conversing.converse(asker, octets, following)
 
     async def _hang(self) -> None:
         transport, self._transport, self._conversing = self._transport, None, None

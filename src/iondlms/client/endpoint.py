@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 from iondlms.acse import (
     CLIENT,
     Aare,
-    AcseApdu,
     AssociationResult,
     ClientInput,
     ClientState,
@@ -22,22 +21,21 @@ from iondlms.acse import (
     Rlre,
     Rlrq,
 )
-from iondlms.client.association import aarq, acse_apdu, granted, proposed_by
+from iondlms.client.answers import Answer, Outcome, answer_of, outcome_of
+from iondlms.client.association import aarq, granted, proposed_by
 from iondlms.client.errors import AssociationRefused, LinkError, NoAnswer, ServiceRefused
+from iondlms.client.foreseen import Foreseen
 from iondlms.client.links import HdlcLink, Link, WrapperLink
 from iondlms.client.url import Target
 from iondlms.codec.axdr import Data
-from iondlms.codec.reader import Reader
 from iondlms.errors import (
     DataAccessResult,
     DlmsError,
     LocalError,
     RemoteError,
-    access_error,
 )
 from iondlms.hdlc import Event, Reaction
 from iondlms.xdlms import (
-    Apdu,
     AttributeDescriptor,
     BlockJoiner,
     ConfirmedServiceError,
@@ -50,27 +48,17 @@ from iondlms.xdlms import (
     SelectiveAccess,
     SetRequestNormal,
     SetResponseNormal,
-    decode_apdu,
 )
 
 __all__ = ["ClientEndpoint", "Direction", "Outcome"]
 
 Direction = Literal["TX", "RX"]
-Answer = Apdu | AcseApdu
 
 CONFIRMED: Final = 0xC0  # invoke-id-and-priority: high priority, confirmed, as most clients send
-_ACSE: Final = range(0x60, 0x64)
 _LONGEST: Final = 10  # time-outs that one answer may take while its octets keep coming
 _BUSY_POLL_S: Final = 0.5
 _BUSY_TIMEOUTS: Final = 12  # a server may be busy that many time-outs before it counts as silent
 _DISC_TRIES: Final = 1  # our side is closed whether or not the meter says so
-
-
-class Outcome(NamedTuple):
-    """How a call ended: a value (the encoded Data of a GET), or an error."""
-
-    value: bytes = b""
-    error: DlmsError | None = None
 
 
 class _Waiting(Enum):
@@ -118,6 +106,7 @@ class ClientEndpoint:
         self._invoke = 0
         self._writing = False  # what is under way is a SET
         self._joiner: BlockJoiner | None = None
+        self._foreseen: Foreseen | None = None  # the next block, where nothing else may come in turn
         self.outcome: Outcome | None = None  # of the last call, once it has ended
         self.heard = False  # the peer said something that this framing understands
         self.initiate: InitiateResponse | None = None  # what was negotiated
@@ -189,6 +178,7 @@ class ClientEndpoint:
         self._waiting = waiting
         self.outcome = None
         self._joiner = None
+        self._foreseen = None
         self._busy_until = None
 
     def _ask(self, call: ClientInput, apdu: bytes, now: float) -> bytes:
@@ -215,8 +205,28 @@ class ClientEndpoint:
 
     # --- octets and time ----------------------------------------------------------------------------
 
+    def follow(self, data: bytes, now: float) -> bytes | None:
+        """Answer the block that was foreseen as `receive_data` would; None, and nothing done, for others."""
+        foreseen, joiner = self._foreseen, self._joiner
+        if foreseen is None or joiner is None:
+            return None
+        apdu = foreseen.take(data)
+        raw = None if apdu is None else joiner.take(apdu)
+        if raw is None or apdu is None:
+            return None
+        if self._on_apdu is not None:
+            self._on_apdu("RX", apdu, now)
+        if self.progress is not None:
+            self.progress(raw, joiner.received)
+        request = joiner.next_request(CONFIRMED | self._invoke)
+        if self._on_apdu is not None:
+            self._on_apdu("TX", request, now)
+        self._arm(now)
+        return foreseen.go_on(request)
+
     def receive_data(self, data: bytes, now: float) -> bytes:
         """Take octets and return what is to be sent now; never raises for what was received."""
+        self._foreseen = None
         answer = b""
         for reaction in self._link.receive(data):
             if not self.heard and reaction.event is not None:
@@ -226,6 +236,9 @@ class ClientEndpoint:
             answer += self._react(reaction, now)
         if not answer and self._waiting is not _NOTHING and self._poll_at is None:
             self._deadline = min(now + self._target.timeout_s, self._limit)
+        joiner, link = self._joiner, self._link
+        if joiner is not None and self._waiting is _ANSWER and self._busy_until is None:
+            self._foreseen = Foreseen.of(link, joiner) if isinstance(link, HdlcLink) else None
         return answer
 
     def next_deadline(self) -> float | None:
@@ -236,6 +249,7 @@ class ClientEndpoint:
 
     def handle_timeout(self, now: float) -> bytes:
         """Ask again, poll a busy meter, or end the call."""
+        self._foreseen = None
         if not self.busy or now < (self.next_deadline() or now):
             return b""
         if self._poll_at is not None and (self._busy_until is None or now < self._busy_until):
@@ -259,6 +273,7 @@ class ClientEndpoint:
         """Forget the call under way and the association: the connection is gone, or not to be trusted."""
         self._state = CLIENT[self._state, ClientInput.LINK_LOST].state
         self._waiting = _Waiting.NOTHING
+        self._foreseen = None
 
     def _arm(self, now: float) -> None:
         self._poll_at = None
@@ -341,7 +356,7 @@ class ClientEndpoint:
         if not octets:
             return self._out_of_turn()
         try:
-            apdu: Answer = acse_apdu(octets) if octets[0] in _ACSE else _whole_apdu(octets)
+            apdu = answer_of(octets)
         except RemoteError as error:
             return self._unreadable(error, now)
         received, refusal = self._classify(apdu)
@@ -406,7 +421,7 @@ class ClientEndpoint:
             case GetResponseWithDatablock():
                 return self._join(apdu, now)
             case SetResponseNormal(result=result) | GetResponseNormal(result=DataAccessResult() as result):
-                return self._end(_result(result))
+                return self._end(outcome_of(result))
             case GetResponseNormal(result=bytes() as value) if self._joiner is None:
                 if self.progress is not None:
                     self.progress(value, len(value))
@@ -422,23 +437,9 @@ class ClientEndpoint:
         except RemoteError as error:
             return self._end(Outcome(error=error))
         if joiner.error is not None:
-            return self._end(_result(joiner.error))
+            return self._end(outcome_of(joiner.error))
         if self.progress is not None:
             self.progress(block.result if isinstance(block.result, bytes) else b"", joiner.received)
         if more:
             return self._send(joiner.next_request(CONFIRMED | self._invoke), now)
         return self._end(Outcome(joiner.octets))
-
-
-def _whole_apdu(octets: bytes) -> Apdu:
-    reader = Reader(octets)
-    apdu = decode_apdu(reader)
-    reader.end()
-    return apdu
-
-
-def _result(result: DataAccessResult) -> Outcome:
-    if result is DataAccessResult.SUCCESS:
-        return Outcome()
-    name = result.name.lower().replace("_", "-")
-    return Outcome(error=access_error(result, f"{name} ({int(result)})"))

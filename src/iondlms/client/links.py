@@ -85,6 +85,22 @@ class HdlcLink:
             return (self._primary.receive(frames[0]),)
         return map(self._primary.receive, frames)  # one by one: what comes of one changes what the next is
 
+    def foreseen(self, apdu: int) -> bytes:
+        """Return how the frame begins, up to its HCS, that is due if it carries an APDU of that length.
+
+        Empty where something else may come in turn as well.
+        """
+        return self._primary.foreseen(apdu) if self._deframer.between_frames else b""
+
+    def due(self, apdu: int) -> bytes:
+        """Return the same where nothing but the frames that were foreseen has come since."""
+        return self._primary.due(apdu)
+
+    def follow(self, apdu: bytes) -> bytes:
+        """Take the frame that was `foreseen` last as come, and return the next request; it must fit one."""
+        self._deframer.frames += 1
+        return self._primary.follow(apdu)
+
     def timeout(self) -> Reaction:
         """Repeat, or poll with RR."""
         self._deframer.flush()

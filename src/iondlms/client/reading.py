@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
+from iondlms.client.captured import Scale, captured_of, chosen_of, columns_of, learn_scales
 from iondlms.client.columns import ProfileColumns
 from iondlms.client.errors import TransferBroken
 from iondlms.client.instants import TimeRules
@@ -16,12 +18,9 @@ from iondlms.client.profile import (
     Profile,
     Shape,
     checked_tables,
-    column_of,
     is_clock,
     is_numeric,
-    places_of,
     typed_rows,
-    unit_name,
 )
 from iondlms.client.session import STOPPED, Operation, Session
 from iondlms.codec import make
@@ -31,7 +30,7 @@ from iondlms.codec.datetimes import DateTime
 from iondlms.codec.obis import ObisCode
 from iondlms.codec.reader import Reader
 from iondlms.cosem import BY_ENTRY, BY_RANGE, CaptureObject, EntryDescriptor, RangeDescriptor
-from iondlms.errors import AccessError, DecodeError, DlmsError, LocalError, RemoteError, TypeUnmatched
+from iondlms.errors import DecodeError, DlmsError, LocalError, RemoteError
 from iondlms.xdlms import AttributeDescriptor, Conformance, GetRequestNormal, SelectiveAccess
 
 __all__ = [
@@ -48,7 +47,6 @@ __all__ = [
 When: TypeAlias = datetime | DateTime
 Progress: TypeAlias = Callable[[int, int], None]  # octets received, rows in them (an estimate)
 Rescue: TypeAlias = Callable[[Profile], None]  # gets the rows that came before the caller was stopped
-Scale: TypeAlias = "tuple[int | None, str]"  # scaler, None where it could not be read, and unit
 
 _PROFILE_CLASS: Final = 7
 # For a bound that was left open: before the first of these meters, and as late as four digits of its
@@ -136,25 +134,16 @@ def _read(
     progress: Progress | None,
     rescue: Rescue | None,
 ) -> Operation[_Found]:
-    data = yield from read_data(session, _PROFILE_CLASS, name, 3)
-    try:
-        captured = tuple([CaptureObject.of(item) for item in data.items()])
-    except TypeUnmatched as error:
-        raise RemoteError(f"the capture objects cannot be read: {error}") from error
+    captured = captured_of((yield from session.get(AttributeDescriptor(_PROFILE_CLASS, name, 3))))
     period = (yield from read_data(session, _PROFILE_CLASS, name, 4)).integer()
-    chosen = _chosen(captured, request.columns)
+    chosen = chosen_of(captured, request.columns)
     notes: list[str] = []
     of_rows = tuple([captured[at] for at in chosen])
-    yield from _learn_scales(session, of_rows, request.scales, scales, notes)
+    yield from learn_scales(session, of_rows, request.scales, scales, notes)
     known = {**scales, **request.scales}
-    columns = []
-    for item in [of_rows[at] for at in places_of(of_rows).values]:
-        if is_numeric(item):
-            scaler, unit = known.get(item.logical_name, (None, ""))
-            columns.append(column_of(item, unit, scaler))
-        else:
-            columns.append(column_of(item))
-    shape = Shape(of_rows, tuple(columns), period, request.times, request.nulls)
+    found_scales = [known.get(item.logical_name, (None, "")) for item in of_rows if is_numeric(item)]
+    columns = columns_of(of_rows, tuple(found_scales))
+    shape = Shape(of_rows, columns, period, request.times, request.nulls)
     attribute = AttributeDescriptor(_PROFILE_CLASS, name, 2)
     asked = _Asked(session, attribute, captured, chosen, request, notes)
     if request.last is not None:
@@ -280,11 +269,11 @@ class _Asked:
         zone = self._request.times.zone
         first = _bound(_EARLIEST if start is None else start, zone)
         last = _bound(_LATEST if end is None else end, zone)
-        everything = SelectiveAccess(BY_RANGE, RangeDescriptor(clock, first, last, ()).data())
+        everything = _range(clock, first, last, ())
         if self._all:
             return everything
         columns = tuple([self._captured[at] for at in self._chosen])
-        some = SelectiveAccess(BY_RANGE, RangeDescriptor(clock, first, last, columns).data())
+        some = _range(clock, first, last, columns)
         length = len(GetRequestNormal(0, self._attribute, some).encode())
         if self._session.fits(length):
             self._sent = len(columns)
@@ -373,55 +362,24 @@ class _Counter:
         self._progress(received, self._before + rows)
 
 
-def _chosen(captured: tuple[CaptureObject, ...], columns: tuple[NamedObject, ...]) -> tuple[int, ...]:
-    """Return the places of the wanted columns in the order of the buffer, the clock with them."""
-    if not columns:
-        return tuple(range(len(captured)))
-    places: set[int] = set()
-    for column in columns:
-        found = {
-            at
-            for at, item in enumerate(captured)
-            if item.logical_name == column.logical_name and column.attribute in (None, item.attribute_id)
-        }
-        if not found:
-            there = ", ".join(column_of(item).title for item in captured)
-            raise LocalError(f"{column.logical_name} is no column of this profile; there are {there}")
-        places |= found
-    clock = next((at for at, item in enumerate(captured) if is_clock(item)), None)
-    return tuple(sorted(places | (set() if clock is None else {clock})))
+# Meters are asked for the same range one after the other. By the octets and not by the times: two that are
+# equal may be told apart by `fold`.
+@lru_cache(64)
+def _range(
+    clock: CaptureObject, first: bytes, last: bytes, columns: tuple[CaptureObject, ...]
+) -> SelectiveAccess:
+    start, end = make.octet_string(first), make.octet_string(last)
+    return SelectiveAccess(BY_RANGE, RangeDescriptor(clock, start, end, columns).data())
 
 
-def _learn_scales(
-    session: Session,
-    captured: tuple[CaptureObject, ...],
-    given: Mapping[ObisCode, Scale],
-    scales: dict[ObisCode, Scale],
-    notes: list[str],
-) -> Operation[None]:
-    for item in captured:
-        if not is_numeric(item) or item.logical_name in given:
-            continue
-        if scales.get(item.logical_name, (None, ""))[0] is not None:
-            continue
-        try:
-            data = yield from read_data(session, item.class_id, item.logical_name, 3)
-            scaler, unit = data.items()
-            scales[item.logical_name] = (scaler.integer(), unit_name(unit.integer()))
-        except (AccessError, DecodeError, ValueError) as error:
-            title = column_of(item).title
-            notes.append(f"scaler and unit of {title} cannot be read ({error}): its numbers are as sent")
-            scales[item.logical_name] = (None, "")
-
-
-def _bound(when: When, zone: tzinfo | None) -> Data:
+def _bound(when: When, zone: tzinfo | None) -> bytes:
     if isinstance(when, DateTime):
-        return make.octet_string(when.octets)
+        return when.octets
     if when.utcoffset() is None and zone is not None:
         when = when.replace(tzinfo=zone)
     if when.utcoffset() is None:  # the meter's own local time, and the meter knows its zone
-        return make.octet_string(DateTime.of_local(when, None, None).octets)
-    return make.octet_string(DateTime.of_utc(when).octets)
+        return DateTime.of_local(when, None, None).octets
+    return DateTime.of_utc(when).octets
 
 
 def _instant(when: When | None, times: TimeRules) -> datetime | None:

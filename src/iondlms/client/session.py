@@ -1,9 +1,9 @@
 """A conversation with one meter, as steps that any driver can run.
 
-An operation is a generator: it yields what is to be done on a line (`Connect`, `Exchange`, `Hang`), is sent
-what came of it, and returns its result. `client.py` runs it on asyncio, `blocking.py` on a plain socket. A
-`PortError` of the line is thrown into it. Here it is decided what is asked again on a new link or
-connection, and what is not: reads are, once; a SET is not, because it may have been executed.
+An operation is a generator: it yields what is to be done on a line (`Connect`, `Call`, `Hang`), goes on once
+it is done, and returns its result. `client.py` runs it on asyncio, `blocking.py` on a plain socket. What goes
+wrong, a `PortError` of the line above all, is thrown into it. Here it is decided what is asked again on a new
+link or connection, and what is not: reads are, once; a SET is not, because it may have been executed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
+from functools import partial
+from typing import Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 from iondlms.client.endpoint import ClientEndpoint, Direction
 from iondlms.client.errors import (
@@ -28,7 +29,7 @@ from iondlms.codec.axdr import Data
 from iondlms.errors import AccessError, DlmsError, LocalError, PortError, RemoteError
 from iondlms.xdlms import AttributeDescriptor, Conformance, SelectiveAccess, StateError
 
-__all__ = ["STOPPED", "Arrived", "Connect", "Effect", "Exchange", "Hang", "Hooks", "Operation", "Session"]
+__all__ = ["STOPPED", "Call", "Connect", "Effect", "Hang", "Hooks", "Operation", "Session", "Steps"]
 
 _T = TypeVar("_T")
 
@@ -44,26 +45,53 @@ class Connect(NamedTuple):
     """Have a new connection, in place of any other."""
 
 
-class Exchange(NamedTuple):
-    """Send the octets, if there are any, and wait for some until the deadline (None: do not wait)."""
+class Call(NamedTuple):
+    """Begin a call of the endpoint at the time it is, and carry octets until it has an outcome.
 
-    octets: bytes
-    deadline: float | None
+    One step for the whole of it: each is a way down and up through all generators of an operation.
+    """
+
+    endpoint: ClientEndpoint
+    begin: Callable[[float], bytes]
 
 
 class Hang(NamedTuple):
     """Close the connection."""
 
 
-class Arrived(NamedTuple):
-    """What came of a step: the octets received, none at the deadline, and the time it is."""
-
-    octets: bytes
-    now: float
+Effect: TypeAlias = Connect | Call | Hang
+Operation: TypeAlias = Generator[Effect, None, _T]
 
 
-Effect: TypeAlias = Connect | Exchange | Hang
-Operation: TypeAlias = Generator[Effect, Arrived, _T]
+class Steps(Generic[_T]):
+    """An operation on its way: the effect it waits for, None once it has a result."""
+
+    __slots__ = ("_operation", "_result", "effect")
+
+    def __init__(self, operation: Operation[_T]) -> None:
+        """Begin; what the operation raises comes out of here, and of `go_on` and `throw` later."""
+        self._operation = operation
+        self.effect: Effect | None = None
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Have the next effect, or the result: the one before is done."""
+        try:
+            self.effect = next(self._operation)
+        except StopIteration as end:
+            self.effect, self._result = None, end.value
+
+    def throw(self, error: Exception) -> None:
+        """Do the same where the effect ended in an error."""
+        try:
+            self.effect = self._operation.throw(error)
+        except StopIteration as end:
+            self.effect, self._result = None, end.value
+
+    def result(self) -> _T:
+        """Return what the operation gave at its end."""
+        found: _T = self._result
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +121,6 @@ class Session:
         self._password = password
         self._endpoint: ClientEndpoint | None = None
         self._connected = False
-        self._now = 0.0
         self.broken_off = b""  # what came of an answer whose reader was interrupted or cancelled
 
     @property
@@ -137,7 +164,7 @@ class Session:
                 endpoint = yield from self._associated()
                 endpoint.progress = progress
                 asked = True
-                return (yield from self._run(endpoint, endpoint.get(attribute, access, self._now)))
+                return (yield from self._run(endpoint, partial(endpoint.get, attribute, access)))
             except (PortError, RemoteError, AccessError) as error:
                 if asked:
                     kept = max(kept, endpoint.partial, key=len)
@@ -158,7 +185,7 @@ class Session:
         if Conformance.SET not in endpoint.conformance:
             raise LocalError("this association may not set; use client=1&auth=low and the password")
         try:
-            yield from self._run(endpoint, endpoint.set(attribute, value, self._now))
+            yield from self._run(endpoint, partial(endpoint.set, attribute, value))
         except (PortError, LinkError) as error:
             raise OutcomeUnknown(
                 f"{error}; the meter may have done it all the same: read the value to find out"
@@ -168,9 +195,8 @@ class Session:
         """Release the association, take the link down, close the connection; a dead line is no error."""
         endpoint, self._endpoint = self._endpoint, None
         if self._connected and endpoint is not None:
-            self._now = (yield Exchange(b"", None)).now
             with suppress(DlmsError):  # it was closed already, and closed it is
-                yield from self._run(endpoint, endpoint.release(self._now))
+                yield from self._run(endpoint, endpoint.release)
         self._connected = False
         yield Hang()
 
@@ -181,7 +207,6 @@ class Session:
         endpoint = self._endpoint
         if endpoint is None or not endpoint.associated:
             endpoint = yield from self._open()
-        self._now = (yield Exchange(b"", None)).now  # we may have been idle for long
         return endpoint
 
     def _again(self, error: DlmsError) -> bool:
@@ -254,12 +279,12 @@ class Session:
 
     def _connect(self) -> Operation[None]:
         self._connected = False
-        self._now = (yield Connect()).now
+        yield Connect()
         self._connected = True
 
     def _associate(self, endpoint: ClientEndpoint) -> Operation[ClientEndpoint]:
         try:
-            yield from self._run(endpoint, endpoint.open(self._now))
+            yield from self._run(endpoint, endpoint.open)
         except NoAnswer:
             self._connected = False  # dead without a word; the next operation has a new connection
             raise
@@ -273,19 +298,14 @@ class Session:
         except AssociationRefused:
             # Politely: others may want the meter's only connection.
             with suppress(PortError):
-                yield from self._run(endpoint, endpoint.disconnect(self._now))
+                yield from self._run(endpoint, endpoint.disconnect)
             raise
         return endpoint
 
-    def _run(self, endpoint: ClientEndpoint, octets: bytes) -> Operation[bytes]:
-        """Carry octets until the call under way has ended; return its value or raise its error."""
+    def _run(self, endpoint: ClientEndpoint, begin: Callable[[float], bytes]) -> Operation[bytes]:
+        """Have a call carried to its end; return its value or raise its error."""
         try:
-            while endpoint.outcome is None:
-                arrived, self._now = yield Exchange(octets, endpoint.next_deadline())
-                if arrived:
-                    octets = endpoint.receive_data(arrived, self._now)
-                else:
-                    octets = endpoint.handle_timeout(self._now)
+            yield Call(endpoint, begin)
         except PortError:
             self._connected = False
             endpoint.abandon()
@@ -294,6 +314,8 @@ class Session:
             endpoint.abandon()
             self._connected = self._connected and self.framing == "hdlc"
             raise
+        if endpoint.outcome is None:
+            raise LocalError("a call was not carried to its end")
         value, error = endpoint.outcome
         if error is not None:
             raise error

@@ -65,6 +65,11 @@ class Deframer:
         """Whether more than an opening flag is held."""
         return len(self._held) > 1
 
+    @property
+    def between_frames(self) -> bool:
+        """Whether nothing is held but the closing flag of a frame, which the next one may share."""
+        return self._held == _FLAG and not self._searched
+
     def flush(self) -> None:
         """Throw the half frame away: the inter-frame time-out has passed (62056-46 6.4.4.3.3)."""
         if self._held.strip(_FLAG):

@@ -22,6 +22,8 @@ __all__ = ["PRIMARY", "Input", "Primary", "State", "Step"]
 class State(Enum):
     """Of the link, as the client sees it."""
 
+    __hash__ = object.__hash__  # a member is only itself, and Enum's own takes ten times as long
+
     NDM = "disconnected"
     CONNECTING = "SNRM sent"
     NRM = "connected, nothing asked"
@@ -32,6 +34,8 @@ class State(Enum):
 
 class Input(Enum):
     """What a frame, or its absence, is to the link; the conditions are tested in `Primary._classify`."""
+
+    __hash__ = object.__hash__  # a member is only itself, and Enum's own takes ten times as long
 
     UA = "UA"
     UA_BAD = "UA to our SNRM whose parameters are malformed"
@@ -247,6 +251,30 @@ class Primary:
         self.state = _NRM
         transfer.accept(information, False)
         return Reaction(b"", _LSDU, self._client, information[len(RESPONSE_LLC) :])
+
+    def foreseen(self, lsdu: int) -> bytes:
+        """Return how the frame begins, up to its HCS, that is due if it carries an LSDU of that length whole.
+
+        Empty where this frame is not the only one that a server in good order may send now, and where a
+        request was repeated or polled for.
+        """
+        transfer = self._transfer
+        if self.state is not _WAITING or self.timeouts or self._polled or lsdu > self._max_lsdu:
+            return b""
+        if not transfer.at_rest:
+            return b""
+        return self.due(lsdu)
+
+    def due(self, lsdu: int) -> bytes:
+        """Return the same where nothing but `follow` was called since `foreseen`."""
+        return self._transfer.due(len(RESPONSE_LLC) + lsdu)
+
+    def follow(self, lsdu: bytes) -> bytes:
+        """Take the frame that was `foreseen` last as come, and return the I frame with the next request.
+
+        What `receive` and `send` would do; the request must fit one frame.
+        """
+        return self._transfer.turn(COMMAND_LLC + lsdu)
 
     def timeout(self) -> Reaction:
         """Nothing came for too long: repeat, poll, or give up with a `FAILED` event."""

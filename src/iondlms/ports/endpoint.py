@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 __all__ = [
-    "Answerer",
+    "Asker",
     "AsyncLine",
     "AsyncTransport",
     "Converses",
     "Endpoint",
+    "Following",
     "FollowsBaud",
     "HearsCarrier",
     "Line",
@@ -39,6 +40,16 @@ class Endpoint(Protocol):
     @property
     def closed(self) -> bool:
         """True once the peer can get no further answer on this connection."""
+
+
+class Follows(Endpoint, Protocol):
+    """An endpoint that may know beforehand what is asked next, and has a shorter way for it."""
+
+    def follow(self, data: bytes, now: float) -> bytes | None:
+        """Answer the octets that were foreseen, as `receive_data` would; None, and nothing done, for others.
+
+        Where it answers, no deadline has come nearer and `closed` has not changed.
+        """
 
 
 class Transport(Protocol):
@@ -73,17 +84,40 @@ class AsyncTransport(Protocol):
         """Give the line back; closing twice is no fault."""
 
 
-Answerer: TypeAlias = "Callable[[bytes, float], tuple[bytes, float | None] | None]"
-"""What came and the time -> octets to send and the next deadline (as `receive` has it), or None: done."""
+class Asker(Protocol):
+    """Whoever asks over a line: octets and time in, octets out, until there is an outcome."""
+
+    @property
+    def outcome(self) -> object | None:
+        """How the call under way ended; None until it has."""
+
+    def follow(self, data: bytes, now: float) -> bytes | None:
+        """Answer the octets that were foreseen as `receive_data` would; None, and nothing done, for others.
+
+        Where it answers, no deadline has come nearer and there is no outcome.
+        """
+
+    def receive_data(self, data: bytes, now: float) -> bytes:
+        """Take received octets and return what is to be sent; never raises for what was received."""
+
+    def next_deadline(self) -> float | None:
+        """Return when `handle_timeout` wants to be called."""
+
+    def handle_timeout(self, now: float) -> bytes:
+        """Do what was due at `now` and return what is to be sent."""
+
+
+Following: TypeAlias = "Callable[[float], bytes | None]"
+"""The time at which a call ended -> the first octets of the asker's next one; None: that was all."""
 
 
 class Converses(AsyncTransport, Protocol):
     """A line that can carry a whole conversation by itself, without waking a task for each answer."""
 
-    async def converse(self, octets: bytes, deadline: float | None, answer: Answerer) -> None:
-        """Send, hand what comes to `answer` and send what it returns, until it returns None.
+    async def converse(self, asker: Asker, octets: bytes, following: Following) -> None:
+        """Send, give what comes to `asker` and send what it returns; `following` is called at each outcome.
 
-        b"" comes at the deadline. PortError if the line is dead; what `answer` raises ends it too.
+        PortError if the line is dead; what `asker` and `following` raise ends it too.
         """
 
 

@@ -12,12 +12,19 @@ import time
 from typing import Final, cast
 
 from iondlms.errors import LocalError, PortError
-from iondlms.ports.endpoint import Answerer
+from iondlms.ports.endpoint import Asker, Following
 
 __all__ = ["AsyncTcpTransport", "TcpTransport", "keep_alive"]
 
 # A dead peer is noticed after 60 + 3 x 20 s: about the 120 s that its silence would take to free the port.
-_KEEP_ALIVE: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 20), ("TCP_KEEPCNT", 3))
+_KEEP_ALIVE: Final = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *[
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 20), ("TCP_KEEPCNT", 3))
+        if hasattr(socket, name)  # not every platform has all three
+    ],
+)
 _CHUNK: Final = 8192  # octets taken from the socket at once; each connection has a buffer of that size
 _TIMEVAL: Final = struct.Struct("@ll")  # of SO_RCVTIMEO: seconds, microseconds
 _TICK_S: Final = 0.0001  # the shortest wait; 0 would be "for ever"
@@ -26,10 +33,18 @@ _HELD: Final = 65536  # octets that are taken from a peer that does not wait for
 
 def keep_alive(sock: socket.socket) -> None:
     """Let TCP find a peer that has gone without a word."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEP_ALIVE:
-        if hasattr(socket, name):  # not every platform has all three
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    for level, option, value in _KEEP_ALIVE:
+        sock.setsockopt(level, option, value)
+
+
+def _keep_alive(transport: asyncio.BaseTransport) -> None:
+    """Do so with the socket of a transport, which may be one that makes a socket for each option."""
+    shown = transport.get_extra_info("socket")
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, shown.fileno())
+    try:
+        keep_alive(sock)
+    finally:
+        sock.detach()
 
 
 class TcpTransport:
@@ -122,11 +137,11 @@ class AsyncTcpTransport(asyncio.BufferedProtocol):
         self._held = bytearray()  # what came while nobody asked
         self._paused = False
         self._error: PortError | None = None  # why the line is dead
-        self._answer: Answerer | None = None
+        self._asker: Asker | None = None
+        self._following: Following = _nothing_follows
         self._done: asyncio.Future[None] | None = None  # of the conversation under way
-        self._deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._lost = self._loop.create_future()
+        self._closing: list[asyncio.Future[None]] = []  # of those who wait for the end
 
     @classmethod
     async def connect(cls, host: str, port: int, timeout_s: float) -> AsyncTcpTransport:
@@ -149,22 +164,22 @@ class AsyncTcpTransport(asyncio.BufferedProtocol):
 
     async def receive(self, deadline: float | None) -> bytes:
         """Return what has come, b"" at the deadline; PortError if the peer has closed."""
-        came: list[bytes] = []
-        await self.converse(b"", deadline, lambda octets, _now: came.append(octets))
-        return came[0]
+        listener = _Listener(deadline)
+        await self.converse(listener, b"", _nothing_follows)
+        return listener.came
 
-    async def converse(self, octets: bytes, deadline: float | None, answer: Answerer) -> None:
-        """Send, hand what comes to `answer` and send what it returns, until it returns None.
+    async def converse(self, asker: Asker, octets: bytes, following: Following) -> None:
+        """Send, give what comes to `asker` and send what it returns; `following` is called at each outcome.
 
-        b"" comes at the deadline. All is done as the octets come: a task that is woken for each answer and
-        asks again takes twice the time. PortError if the connection is gone or the peer has closed; what
-        `answer` raises ends it too.
+        All is done as the octets come: a task that is woken for each answer and asks again takes twice the
+        time. PortError if the connection is gone or the peer has closed; what `asker` and `following` raise
+        ends it too.
         """
         if self._done is not None:
             raise LocalError("this line is in use: one conversation at a time")
         if octets:
             self._write(octets)
-        self._answer, self._deadline = answer, deadline
+        self._asker, self._following = asker, following
         done = self._done = self._loop.create_future()
         try:
             if self._held:
@@ -176,10 +191,12 @@ class AsyncTcpTransport(asyncio.BufferedProtocol):
                 self._came(held)
             elif self._error is not None:
                 self._end(self._error)
-            self._arm()
+            else:
+                self._arm(asker)
             await done
         finally:
-            self._answer = self._done = None
+            self._asker = self._done = None
+            self._following = _nothing_follows  # it holds on to whoever asked
 
     async def close(self) -> None:
         """Close the socket and wait until it is closed."""
@@ -188,14 +205,17 @@ class AsyncTcpTransport(asyncio.BufferedProtocol):
             self._timer = None
         if self._transport is not None:
             self._transport.close()
-            await asyncio.shield(self._lost)
+            if self._error is None:
+                lost = self._loop.create_future()
+                self._closing.append(lost)
+                await lost
 
     # --- what asyncio calls -------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
         self._transport = cast("asyncio.Transport", transport)
-        keep_alive(transport.get_extra_info("socket"))
+        _keep_alive(transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # an asyncio signature
         """Return where to put octets: always the same place, or each read would make 256 kB anew."""
@@ -204,7 +224,7 @@ class AsyncTcpTransport(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Take octets."""
         octets = bytes(self._buffer[:nbytes])
-        if self._answer is not None:
+        if self._asker is not None:
             self._came(octets)
             return
         self._held += octets
@@ -219,8 +239,9 @@ class AsyncTcpTransport(asyncio.BufferedProtocol):
         else:
             self._error = PortError("the meter closed the connection")
         self._end(self._error)
-        if not self._lost.done():
-            self._lost.set_result(None)
+        for lost in self._closing:
+            if not lost.done():
+                lost.set_result(None)
 
     # --- how ----------------------------------------------------------------------------------------
 
@@ -231,23 +252,30 @@ class AsyncTcpTransport(asyncio.BufferedProtocol):
 
     def _came(self, octets: bytes) -> None:
         """Have what came answered, or that nothing came."""
-        if self._answer is None:
+        asker, transport = self._asker, self._transport
+        if asker is None or transport is None:
             return
+        now = self._loop.time()
         try:
-            following = self._answer(octets, self._loop.time())
-            if following is None:
-                self._end(None)
+            answer = asker.follow(octets, now)
+            if answer is not None:
+                transport.write(answer)
                 return
-            more, self._deadline = following
-            if more:
-                self._write(more)
+            answer = asker.receive_data(octets, now) if octets else asker.handle_timeout(now)
+            while asker.outcome is not None:
+                following = self._following(now)
+                if following is None:
+                    self._end(None)
+                    return
+                answer = following
+            if answer:
+                self._write(answer)
+            self._arm(asker)
         except Exception as error:  # of the caller's own: it is raised where he waits
             self._end(error)
-            return
-        self._arm()
 
     def _end(self, error: Exception | None) -> None:
-        self._answer = None
+        self._asker = None
         done = self._done
         if done is None or done.done():
             return
@@ -256,10 +284,10 @@ class AsyncTcpTransport(asyncio.BufferedProtocol):
         else:
             done.set_exception(error)
 
-    def _arm(self) -> None:
+    def _arm(self, asker: Asker) -> None:
         """Have a timer no later than the deadline; one that is early looks again."""
-        deadline = self._deadline
-        if deadline is None or self._answer is None:
+        deadline = asker.next_deadline()
+        if deadline is None:
             return
         if self._timer is not None:
             if self._timer.when() <= deadline:
@@ -269,9 +297,41 @@ class AsyncTcpTransport(asyncio.BufferedProtocol):
 
     def _wake(self) -> None:
         self._timer = None
-        if self._deadline is not None and self._deadline <= self._loop.time():
+        asker = self._asker
+        if asker is None:
+            return
+        deadline = asker.next_deadline()
+        if deadline is not None and deadline <= self._loop.time():
             self._came(b"")
-        self._arm()
+        else:
+            self._arm(asker)
+
+
+class _Listener:
+    """Asks nothing: its outcome is what comes first."""
+
+    def __init__(self, deadline: float | None) -> None:
+        self.outcome: bytes | None = None
+        self.came = b""
+        self._deadline = deadline
+
+    def follow(self, data: bytes, now: float) -> None:  # noqa: ARG002
+        return None
+
+    def receive_data(self, data: bytes, now: float) -> bytes:  # noqa: ARG002
+        self.came = self.outcome = data
+        return b""
+
+    def next_deadline(self) -> float | None:
+        return self._deadline
+
+    def handle_timeout(self, now: float) -> bytes:  # noqa: ARG002
+        self.outcome = b""
+        return b""
+
+
+def _nothing_follows(_now: float) -> None:
+    """Say so."""
 
 
 def _timeval(seconds: float) -> bytes:

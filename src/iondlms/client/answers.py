@@ -1,0 +1,42 @@
+"""What comes back of a call: APDUs of any kind, read, and the outcome they make."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, TypeAlias
+
+from iondlms.acse import AcseApdu
+from iondlms.client.association import acse_apdu
+from iondlms.codec.reader import Reader
+from iondlms.errors import DataAccessResult, DlmsError, access_error
+from iondlms.xdlms import Apdu, decode_apdu
+
+__all__ = ["Answer", "Outcome", "answer_of", "outcome_of"]
+
+Answer: TypeAlias = Apdu | AcseApdu
+
+_ACSE: Final = range(0x60, 0x64)
+
+
+class Outcome(NamedTuple):
+    """How a call ended: a value (the encoded Data of a GET), or an error."""
+
+    value: bytes = b""
+    error: DlmsError | None = None
+
+
+def answer_of(octets: bytes) -> Answer:
+    """Return the APDU, whose octets are one at least; DecodeError if it cannot be read."""
+    if octets[0] in _ACSE:
+        return acse_apdu(octets)
+    reader = Reader(octets)
+    apdu = decode_apdu(reader)
+    reader.end()
+    return apdu
+
+
+def outcome_of(result: DataAccessResult) -> Outcome:
+    """Return how a call ends that has this result in place of data."""
+    if result is DataAccessResult.SUCCESS:
+        return Outcome()
+    name = result.name.lower().replace("_", "-")
+    return Outcome(error=access_error(result, f"{name} ({int(result)})"))

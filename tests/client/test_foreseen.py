@@ -1,0 +1,217 @@
+"""The block that is foreseen comes to the same as one that is not: a twin that foresees nothing lives beside.
+
+Both are asked the same, hear the same, and must say and be the same after each step, with what a line does
+to frames in between: cut, damaged, lost, repeated, with noise around.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from tests.client.joined import Scripted, make_meter
+
+from iondlms.client.endpoint import ClientEndpoint, Outcome
+from iondlms.client.links import HdlcLink
+from iondlms.client.names import resolve
+from iondlms.client.url import Target
+from iondlms.hdlc import Control, Deframer, Frame, Primary
+from iondlms.hdlc.frame import POLL
+from iondlms.hdlc.transfer import Transfer
+from iondlms.ports import Endpoint
+from iondlms.xdlms import AttributeDescriptor, BlockJoiner
+
+METER: Final = make_meter(60)
+LOAD: Final = AttributeDescriptor(7, resolve("load").logical_name, 2)
+TARGET: Final = Target.parse("hdlc://meter?timeout=2s&retries=3")
+PARTS: Final = (ClientEndpoint, HdlcLink, Deframer, Primary, Transfer, BlockJoiner)
+
+
+class General(ClientEndpoint):
+    def follow(self, data: bytes, now: float) -> bytes | None:
+        return None
+
+
+def fields(one: Any) -> Any:
+    """All that an endpoint is made of, its parts likewise."""
+    if isinstance(one, Outcome):
+        return one.value, repr(one.error)
+    if not isinstance(one, PARTS):
+        return bytes(one) if isinstance(one, bytearray) else one
+    named = [*getattr(type(one), "__slots__", ()), *getattr(one, "__dict__", {})]
+    # What is foreseen is what they differ in; the hooks are their own.
+    own = ("_foreseen", "_on_apdu", "progress")
+    return {name: fields(getattr(one, name)) for name in named if name not in own}
+
+
+class Pair:
+    """The two, and the meter that answers them, on one clock."""
+
+    def __init__(self, meter: Endpoint | None = None, target: Target = TARGET) -> None:
+        self.now = 0.0
+        self.followed = 0
+        self.meter = METER.endpoint(now=0.0) if meter is None else meter
+        self.seen: tuple[list[Any], list[Any]] = ([], [])
+        self.short, self.general = (
+            kind(target, "hdlc", on_apdu=lambda *apdu, seen=seen: seen.append(apdu))
+            for kind, seen in zip((ClientEndpoint, General), self.seen, strict=True)
+        )
+        for each, seen in zip((self.short, self.general), self.seen, strict=True):
+            each.progress = lambda block, octets, seen=seen: seen.append((block, octets))
+
+    def same(self, octets: list[bytes]) -> bytes:
+        assert octets[0] == octets[1]
+        assert self.seen[0] == self.seen[1]
+        assert fields(self.short) == fields(self.general)
+        return octets[0]
+
+    def begin(self, call: str, *arguments: Any) -> bytes:
+        return self.same([getattr(each, call)(*arguments, self.now) for each in (self.short, self.general)])
+
+    def hear(self, data: bytes) -> bytes:
+        """What a line does with octets."""
+        said = []
+        for each in (self.short, self.general):
+            answer = each.follow(data, self.now)
+            self.followed += answer is not None
+            said.append(each.receive_data(data, self.now) if answer is None else answer)
+        return self.same(said)
+
+    def silence(self) -> bytes:
+        deadline = self.short.next_deadline()
+        assert deadline is not None
+        self.now = max(self.now, deadline)
+        return self.same([each.handle_timeout(self.now) for each in (self.short, self.general)])
+
+    def carry(self, octets: bytes, *steps: tuple[str, int]) -> None:
+        """Carry a call to its end; each step is what becomes of an answer, none that it comes as it is."""
+        left = iter(steps)
+        while self.short.outcome is None:
+            self.now += 0.01
+            answer = self.meter.receive_data(octets, self.now) if octets else b""
+            octets = self.arrive(answer, *next(left, ("whole", 0))) if answer else self.silence()
+
+    def arrive(self, answer: bytes, kind: str, at: int) -> bytes:
+        place = at % len(answer)
+        if kind == "cut":
+            return self.hear(answer[:place] or b"~") + self.hear(answer[place:])
+        if kind == "damaged":
+            answer = answer[:place] + bytes((answer[place] ^ 1 << at % 8,)) + answer[place + 1 :]
+        elif kind == "lost":
+            return b""
+        elif kind == "repeated":
+            return self.hear(answer) + self.hear(answer)
+        elif kind == "twice":
+            answer *= 2
+        elif kind == "noise before":
+            answer = bytes(range(place % 16)) + answer
+        elif kind == "noise behind":
+            answer += b"\x7e\xa0\x0f"[: place % 4]
+        elif kind == "one flag":
+            answer = answer[1:]
+        elif kind == "silence":
+            return self.silence() or self.hear(answer)
+        return self.hear(answer)
+
+
+TROUBLE: Final = (
+    *("cut", "damaged", "lost", "repeated", "twice"),
+    *("noise before", "noise behind", "one flag", "silence"),
+)
+kinds = st.one_of(st.just("whole"), st.sampled_from(TROUBLE))
+
+
+def opened(**more: Any) -> Pair:
+    pair = Pair(**more)
+    pair.carry(pair.begin("open"))
+    assert pair.short.associated
+    return pair
+
+
+@example([])
+@example([("whole", 0)] * 3 + [("silence", 0), ("whole", 0), ("whole", 0)])
+@example([("whole", 0)] * 3 + [("noise behind", 2), ("whole", 0), ("one flag", 0)])
+@given(st.lists(st.tuples(kinds, st.integers(0, 300)), max_size=40))
+def test_both_live_through_the_same(steps: list[tuple[str, int]]) -> None:
+    pair = opened()
+    pair.carry(pair.begin("get", LOAD, None), *steps)
+    if not pair.short.associated:
+        return
+    pair.carry(pair.begin("get", LOAD, None))  # and nothing is left over from before
+    assert pair.followed, "nothing was foreseen"
+    pair.carry(pair.begin("release"))
+
+
+def test_nearly_all_blocks_are_foreseen() -> None:
+    pair = opened()
+    pair.carry(pair.begin("get", LOAD, None))
+    blocks = sum(seen[0] == "RX" for seen in pair.seen[0] if len(seen) == 3) - 1
+    assert blocks > 15
+    assert pair.followed == blocks - 2, "all but the first, and the last, which is shorter"
+
+
+def middle() -> tuple[Pair, bytes]:
+    """A pair in the middle of a transfer, and the frame that is due."""
+    pair = opened()
+    octets = pair.begin("get", LOAD, None)
+    for _ in range(3):
+        octets = pair.hear(pair.meter.receive_data(octets, pair.now))
+    assert pair.followed
+    return pair, pair.meter.receive_data(octets, pair.now)
+
+
+def test_each_damaged_octet_is_seen() -> None:
+    pair, due = middle()
+    before = fields(pair.short)
+    for place in range(len(due)):
+        for bit in (1, 0x80):
+            damaged = due[:place] + bytes((due[place] ^ bit,)) + due[place + 1 :]
+            assert pair.short.follow(damaged, pair.now) is None
+    for cut in range(len(due)):
+        assert pair.short.follow(due[:cut], pair.now) is None
+    assert pair.short.follow(due + b"~", pair.now) is None
+    assert fields(pair.short) == before
+    assert pair.short.follow(due, pair.now) is not None
+
+
+@pytest.mark.parametrize("meanwhile", ["receive_data", "handle_timeout", "abandon", "disconnect"])
+def test_what_happens_meanwhile_takes_the_foresight_away(meanwhile: str) -> None:
+    pair, due = middle()
+    match meanwhile:
+        case "receive_data":
+            pair.hear(due[:2])
+        case "handle_timeout":
+            pair.silence()
+        case "abandon":
+            pair.short.abandon()
+        case "disconnect":
+            pair.begin("disconnect")
+    assert pair.short.follow(due, pair.now) is None
+
+
+def test_a_busy_meter_is_not_foreseen() -> None:
+    # RNR: the block may come unasked or after a poll, and the deadline that counts is that of being busy.
+    pair, due = middle()
+    (block,) = Deframer().feed(due)
+    acknowledged = block.control & 0xE0
+    pair.hear(Frame(block.destination, block.source, acknowledged | Control.RNR | POLL).encode())
+    assert pair.short.follow(due, pair.now) is None
+    assert pair.hear(due)
+
+
+def test_a_limit_is_kept() -> None:
+    pair, due = middle()
+    for each in (pair.short, pair.general):
+        assert each._joiner is not None
+        each._joiner._limit = each._joiner.received + 5
+    assert pair.short.follow(due, pair.now) is None
+    pair.hear(due)
+    assert pair.short.outcome is not None
+    assert pair.short.outcome.error is not None
+
+
+def test_a_silent_peer_is_no_block() -> None:
+    pair = Pair(Scripted(lambda _: b""))
+    assert pair.short.follow(b"", 0.0) is None

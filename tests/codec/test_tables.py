@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 import sys
 from array import array
 from typing import Any
@@ -19,7 +20,7 @@ from iondlms.codec.axdr import NULL, Data, Tag, decode, decode_structures, encod
 from iondlms.codec.columns import ListedTable, Row, StridedTable, Table, decode_rows, decode_table
 from iondlms.codec.make import array as data_array
 from iondlms.codec.make import double_long, octet_string, structure, visible_string
-from iondlms.codec.octets import Octets, numbers
+from iondlms.codec.octets import Octets, Stored, numbers
 from iondlms.codec.plan import RowPlan, array_header
 from iondlms.errors import DecodeError, LocalError
 
@@ -297,6 +298,20 @@ def test_columns_that_are_ready_make_no_rows(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(RowPlan, "encode", slow)
     columns = [table.column(at) for at in range(table.width)]
     assert array_header(300) + RowPlan(LOAD).encode_columns(columns) == octets
+
+
+@given(st.lists(st.tuples(st.integers(-(1 << 63), (1 << 63) - 1), st.integers(-(1 << 31), (1 << 31) - 1))))
+def test_numbers_are_sent_from_where_they_are_stored(rows: list[Row]) -> None:
+    records = b"".join([struct.pack("<xqhi", wide, 7, narrow) for wide, narrow in rows])
+    wide, narrow = Stored(records, 1, 15, len(rows), "q"), Stored(records, 11, 15, len(rows), "i")
+    plan = RowPlan([Tag.LONG64, Tag.DOUBLE_LONG])
+    assert list(zip(wide, narrow, strict=True)) == rows
+    assert plan.encode_columns([wide, narrow]) == plan.encode(rows)
+    # Beside a column with null-data, and one that is of another width than its type.
+    nothing: list[Any] = [None] * len(rows)
+    assert plan.encode_columns([wide, nothing]) == plan.encode([(row[0], None) for row in rows])
+    both = RowPlan([Tag.LONG64, Tag.LONG64])
+    assert both.encode_columns([wide, narrow]) == both.encode(rows)
 
 
 def test_columns_that_are_not_ready_are_encoded_all_the_same() -> None:

@@ -117,6 +117,15 @@ def test_the_first_piece_is_small_for_whoever_waits_for_it() -> None:
     assert len(sizes) == 4
 
 
+def test_a_day_is_one_piece_and_no_rows_are_none() -> None:
+    rows = [Row(AUTUMN + n * 900_000, 0, (1, None, n)) for n in range(129)]
+    for count, pieces in ((0, 0), (1, 1), (96, 1), (128, 1), (129, 2)):
+        found = LogRows(packed(rows[:count]), RowFormat(3), ExportColumns((0, 1, 2), TAGS, True, MADRID))
+        encoded = list(found.encoded(None))
+        assert len(encoded) == pieces
+        assert b"".join(encoded) == b"".join(by_hand(row, (0, 1, 2), MADRID) for row in rows[:count])
+
+
 @pytest.mark.parametrize("deviation", ["normal", "reversed", "unspecified", "utc"])
 def test_many_instants_are_shown_as_each(deviation: str) -> None:
     shown, _ = view("Europe/Madrid", deviation=deviation)

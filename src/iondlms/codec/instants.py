@@ -160,25 +160,19 @@ def date_times(local_ms: list[int], tail: bytes) -> Octets:
 
     Quickest where they ascend.
     """
-    dates: list[bytes] = []
-    times: list[int] = []  # since midnight
+    parts: list[bytes] = []
     first = 0
     ascend = local_ms == sorted(local_ms)
     while first < len(local_ms):
         day = local_ms[first] // _DAY_MS
         midnight = day * _DAY_MS
         end = bisect_left(local_ms, midnight + _DAY_MS, first) if ascend else first + 1
-        dates.append(_DATE_OCTETS[day] * (end - first))
-        times += [at - midnight for at in local_ms[first:end]]
+        date = _DATE_OCTETS[day]
+        times = map(_TIME_OCTETS.__getitem__, map((-midnight).__add__, local_ms[first:end]))
+        # Of one day the times alone differ: what stands between two of them is always the same.
+        parts += (date, (tail + date).join(times), tail)
         first = end
-    octets = bytearray((bytes(9) + tail) * len(local_ms))
-    joined = b"".join(dates)
-    for place in range(5):
-        octets[place::12] = joined[place::5]
-    joined = b"".join(map(_TIME_OCTETS.__getitem__, times))
-    for place in range(4):
-        octets[5 + place :: 12] = joined[place::4]
-    return Octets(bytes(octets), 12)
+    return Octets(b"".join(parts), 12)
 
 
 def _check_width(times: Octets) -> None:

@@ -10,7 +10,7 @@ from typing import Literal, overload
 
 from iondlms.errors import LocalError
 
-__all__ = ["Octets", "numbers"]
+__all__ = ["Octets", "Stored", "numbers"]
 
 
 class Octets(Sequence[bytes]):
@@ -95,6 +95,29 @@ class Octets(Sequence[bytes]):
 
     def __repr__(self) -> str:
         return f"Octets of {self.width}, {self._count} of them"
+
+
+class Stored:
+    """Little-endian integers of an `array` code where they stand in records, `stride` apart in `data`.
+
+    What a recorder's log holds; to be sent they are turned, octet by octet, on the way into the answer.
+    """
+
+    __slots__ = ("_count", "code", "data", "start", "stride")
+
+    def __init__(self, data: bytes, start: int, stride: int, count: int, code: str) -> None:
+        self.data = data
+        self.start = start
+        self.stride = stride
+        self._count = count
+        self.code = code
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[int]:
+        column = numbers(self.data, self.start, self.stride, self._count, self.code, "little")
+        return iter(column.tolist())  # type: ignore[arg-type]  # of integers
 
 
 def numbers(

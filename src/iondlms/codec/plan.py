@@ -16,7 +16,7 @@ from operator import itemgetter
 from typing import Final, TypeAlias
 
 from iondlms.codec.axdr import Data, Value, encode_data
-from iondlms.codec.octets import Octets
+from iondlms.codec.octets import Octets, Stored
 from iondlms.codec.reader import encode_length
 from iondlms.codec.tags import FIXED, Tag
 from iondlms.errors import LocalError
@@ -69,10 +69,11 @@ class RowPlan:
             chunks += self._batch(batch)
         return b"".join(chunks)
 
-    def encode_columns(self, columns: Sequence[Cells]) -> bytes:
+    def encode_columns(self, columns: Sequence[Cells | Stored]) -> bytes:
         """Return the structures of the rows that these columns are, the same as `encode(zip(*columns))`.
 
-        What makes it fast is an array of the code of its column's type, and Octets of the right width.
+        What makes it fast is an array or Stored of the code of its column's type, and Octets of the right
+        width.
         LocalError if the columns are not one a tag and of one length.
         """
         if len(columns) != len(self.tags) or len(set(map(len, columns))) > 1:
@@ -167,21 +168,29 @@ class _Form:
             octets[at :: self._stride] = self._template[at : at + 1] * len(rows)
         return octets
 
-    def columns(self, columns: Sequence[Cells]) -> bytes:
+    def columns(self, columns: Sequence[Cells | Stored]) -> bytes:
         """Return the octets of columns that are ready for it."""
+        stride = self._stride
         octets = bytearray(self._template * len(columns[0]))
         for column, (offset, size) in zip(columns, self._places, strict=True):
-            if isinstance(column, Octets):
+            if isinstance(column, Stored):
+                data, first, apart = column.data, column.start, column.stride
+                stop = first + len(column) * apart
                 for at in range(size):
-                    octets[offset + at :: self._stride] = column.at(at)
+                    octets[offset + size - 1 - at :: stride] = data[first + at : stop + at : apart]
+            elif isinstance(column, Octets):
+                for at in range(size):
+                    octets[offset + at :: stride] = column.at(at)
             elif isinstance(column, array):
                 native = column.tobytes()
                 for at in range(size):
-                    octets[offset + at :: self._stride] = native[size - 1 - at if _BACKWARDS else at :: size]
+                    octets[offset + at :: stride] = native[size - 1 - at if _BACKWARDS else at :: size]
         return bytes(octets)
 
 
-def _is_ready(column: Cells, tag: Tag) -> bool:
+def _is_ready(column: Cells | Stored, tag: Tag) -> bool:
+    if isinstance(column, Stored):
+        return column.code == FIXED.get(tag)
     if isinstance(column, Octets):
         return _OCTETS.get(tag) == column.width
     return isinstance(column, array) and column.typecode == FIXED.get(tag)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Protocol, cast
 
 from iondlms.codec.datetimes import DateTime
-from iondlms.codec.octets import Octets, numbers
+from iondlms.codec.octets import Octets, Stored, numbers
 from iondlms.codec.plan import Cells, RowPlan
 from iondlms.codec.tags import FIXED, Tag
 from iondlms.ion.log import NO_VALUE, RowFormat
@@ -17,6 +18,7 @@ __all__ = ["ExportColumns", "LogRows"]
 
 # The first piece is small, since a client waits for it: some 2.5 kB encoded, twenty blocks of one frame each.
 _FIRST_PIECE: Final = 64  # rows
+_WHOLE: Final = 128  # rows that are one piece: what a second one costs is as much as these take longer
 _PIECE: Final = 1024  # a third of a millisecond of work, so that other meters do not wait for it
 _UTC_MS: Final = 0  # offsets in a packed row, see `ion/log.py`
 _STATUS: Final = 8
@@ -64,7 +66,7 @@ class LogRows:
         tags, places = self._columns.tags, self._columns.places()
         if columns is not None:
             tags, places = tuple([tags[at] for at in columns]), tuple([places[at] for at in columns])
-        plan = RowPlan(tags)
+        plan = _plan(tags)
         for packed in self._cut():
             yield plan.encode_columns(
                 [self._cells(packed, place, tag) for place, tag in zip(places, tags, strict=True)]
@@ -72,6 +74,10 @@ class LogRows:
 
     def _cut(self) -> Iterator[bytes]:
         """Yield the octets of the first piece to be encoded, then of the others."""
+        if self._count <= _WHOLE:
+            if self._count:
+                yield b"".join(self._pieces)
+            return
         held: list[bytes] = []
         size, wanted = 0, _FIRST_PIECE * self._stride
         for piece in self._pieces:
@@ -88,26 +94,35 @@ class LogRows:
         if size:
             yield b"".join(held)
 
-    def _cells(self, packed: bytes, place: int, tag: Tag) -> Cells:
+    def _cells(self, packed: bytes, place: int, tag: Tag) -> Cells | Stored:
         stride = self._stride
         count = len(packed) // stride
         if place == _STATUS:
-            return numbers(packed, place, stride, count, "H", "little")
-        if place != _UTC_MS and _fit(packed[place:], stride, tag):
-            return numbers(packed, place, stride, count, FIXED[tag], "little")
+            return Stored(packed, place, stride, count, "H")
+        if place != _UTC_MS and _fit(packed, place, stride, tag):
+            return Stored(packed, place, stride, count, FIXED[tag])
         wide = cast("list[int]", numbers(packed, place, stride, count, "q", "little").tolist())
         return self._columns.view.shown_all(wide) if place == _UTC_MS else _fitting(wide, tag)
 
 
-def _fit(packed: bytes, stride: int, tag: Tag) -> bool:
+# A plan is some microseconds of work, and every meter of a fleet has the same few.
+_plan: Final = lru_cache(maxsize=64)(RowPlan)
+
+
+def _fit(packed: bytes, place: int, stride: int, tag: Tag) -> bool:
     """Whether int64 numbers surely fit a type, by whole columns of their octets; False where in doubt."""
     if tag is Tag.LONG64:  # all but NO_VALUE, which no other number is near
-        return 0x80 not in packed[7::stride]
+        return 0x80 not in packed[place + 7 :: stride]
     if tag is not Tag.DOUBLE_LONG:
         return False
     # The upper 4 octets must be what the sign of the lower 4 makes them; those of NO_VALUE are not.
-    signs = packed[3::stride].translate(_SIGN)
-    return all(packed[at::stride] == signs for at in range(4, 8))
+    signs = packed[place + 3 :: stride].translate(_SIGN)
+    return (
+        packed[place + 4 :: stride] == signs
+        and packed[place + 5 :: stride] == signs
+        and packed[place + 6 :: stride] == signs
+        and packed[place + 7 :: stride] == signs
+    )
 
 
 def _fitting(wide: list[int], tag: Tag) -> Cells:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from iondlms.client import profile as of_profiles
 from iondlms.client.instants import TimeRules
 from iondlms.client.names import NAMES
 from iondlms.client.profile import Profile, ProfileRow, Shape, StatusWord, column_of, typed_profile
@@ -155,6 +156,62 @@ def test_the_garbage_collector_is_back_after_rows_and_after_errors() -> None:
         assert not gc.isenabled(), "whoever switched it off had a reason"
     finally:
         gc.enable()
+
+
+def test_the_garbage_collector_looks_at_rows_some_at_a_time_unless_it_is_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(of_profiles, "_AT_ONCE", 1000)
+    octets = buffer(*((stamp(n), make.double_long(n)) for n in range(5000)))
+    typed_profile(octets, shape(CLOCK, ENERGY))  # what is remembered of days is remembered
+    runs: list[str] = []
+
+    def noted(phase: str, _info: dict[str, int]) -> None:
+        runs.append(phase)
+
+    gc.callbacks.append(noted)
+    try:
+        typed_profile(octets, shape(CLOCK, ENERGY))
+        assert runs.count("start") >= 4, "between the parts"
+        runs.clear()
+        gc.disable()
+        typed_profile(octets, shape(CLOCK, ENERGY))
+        assert not runs
+    finally:
+        gc.enable()
+        gc.callbacks.remove(noted)
+
+
+def test_rows_made_some_at_a_time_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [(stamp(n), make.long_unsigned(n), make.double_long(n // 3), NULL, stamp(-n)) for n in range(50)]
+    whole = typed_profile(buffer(*rows), WHOLE)
+    plain = shape(FACTOR, FOREIGN)
+    without = typed_profile(buffer(*(row[2:4] for row in rows)), plain)
+    for some in (1, 7, 49, 50):
+        monkeypatch.setattr(of_profiles, "_AT_ONCE", some)
+        assert typed_profile(buffer(*rows), WHOLE) == whole
+        assert typed_profile(buffer(*(row[2:4] for row in rows)), plain) == without
+    assert [row.values[0] for row in whole] == [Decimal(n // 3) for n in range(50)]
+
+
+@given(
+    st.lists(st.sampled_from([0, -1, 7, 7, 7, (1 << 63) - 1, -(1 << 63)]), min_size=1, max_size=80),
+    st.integers(1, 40),
+    st.sampled_from([-3, 0, 2]),
+)
+def test_equal_values_are_the_decimals_of_each(few: list[int], times: int, scaler: int) -> None:
+    values = [value for value in few for _ in range(times)]
+    rows = typed_profile(buffer(*((make.long64(value),) for value in values)), shape(FACTOR, scaler=scaler))
+    with localcontext() as context:
+        context.prec = 60
+        assert [str(row.values[0]) for row in rows] == [
+            str(Decimal(value).scaleb(scaler)) for value in values
+        ]
+
+
+def test_a_column_that_stands_still_is_one_decimal() -> None:
+    rows = typed_profile(buffer(*((make.double_long(5),) for _ in range(40))), shape(FACTOR)).rows
+    assert len({id(row.values[0]) for row in rows}) == 1
 
 
 def test_no_array_is_an_error() -> None:

@@ -56,6 +56,10 @@ _UNITS: Final = {
 }
 _EXACT: Final = Context(prec=60)  # a long64 has 19 digits: nothing is ever rounded
 _NUMERIC_CLASSES: Final = frozenset({3, 4, 5})  # Register, Extended register, Demand register
+# Rows that are made at once. They and what they hold are a few megabytes, and stay in the cache of a core
+# while columns become rows; a year's columns, made one after the other, are out of it again by then.
+_AT_ONCE: Final = 4096
+_SAMPLE: Final = 16  # cells that tell whether it may pay to look for equal ones in a column
 
 Cell: TypeAlias = "Decimal | Value"
 
@@ -209,9 +213,8 @@ def typed_rows(tables: Sequence[Table], shape: Shape) -> tuple[list[ProfileRow],
 
     RemoteError if a row has other columns.
     """
-    with uncollected():
-        found = checked_tables(tables, shape)
-        return _typed_rows(found, shape) if found else ([], ())
+    found = checked_tables(tables, shape)
+    return _typed_rows(found, shape) if found else ([], ())
 
 
 class Places(NamedTuple):
@@ -263,34 +266,46 @@ def _typed_rows(tables: Sequence[Table], shape: Shape) -> tuple[list[ProfileRow]
     count = sum(map(len, tables))
     places = places_of(shape.captured)
     notes: tuple[str, ...] = ()
-    instants: Sequence[datetime | None] = [None] * count
-    octets: Sequence[bytes | None] = [None] * count
-    statuses: Sequence[StatusWord | None] = [None] * count
-    if places.clock is not None:
-        clock = column_at(tables, places.clock, shape)
-        instants, unknown = instants_of(clock, shape.times, shape.capture_period)
-        times = date_times(clock)
-        if times is None:
-            octets = [cell if isinstance(cell, bytes) and len(cell) == 12 else None for cell in clock]
-        else:
-            octets = times.tolist()
-        # Not told by looking for None, which takes as long as to make an instant.
-        known = [instant for instant in instants if instant is not None] if unknown else instants
-        notes = (*times_note(unknown), *order_note(known))
-    if places.status is not None:
-        statuses = list(map(_statuses.__getitem__, column_at(tables, places.status, shape)))
-    values: list[Sequence[Any]] = []
-    for at, column in zip(places.values, shape.columns, strict=True):
-        cells = column_at(tables, at, shape)
-        values.append(decimals(cells, column.scaler) if is_numeric(column.captured) else cells)
-    lines = zip(
-        instants,
-        octets,
-        statuses,
-        zip(*values, strict=True) if values else repeat((), count),
-        strict=True,
-    )
-    return list(map(tuple.__new__, repeat(ProfileRow), lines)), notes
+    nothing: list[None] = [None] * count
+    instants: Sequence[datetime | None] = nothing
+    octets: Sequence[bytes | None] = nothing
+    words: Sequence[Any] | None = None
+    with uncollected():
+        if places.clock is not None:
+            clock = column_at(tables, places.clock, shape)
+            instants, unknown = instants_of(clock, shape.times, shape.capture_period)
+            times = date_times(clock)
+            octets = [_clock(cell) for cell in clock] if times is None else times
+            # Not told by looking for None, which takes as long as to make an instant.
+            known = [instant for instant in instants if instant is not None] if unknown else instants
+            notes = (*times_note(unknown), *order_note(known))
+        if places.status is not None:
+            words = column_at(tables, places.status, shape)
+        values = [column_at(tables, at, shape) for at in places.values]
+    rows: list[ProfileRow] = []
+    for first in range(0, count, _AT_ONCE):
+        # In between the collector may look at the rows, once. Later it would fetch each value of all of them
+        # into the cache for that, which takes several times as long.
+        with uncollected():
+            some = slice(first, first + _AT_ONCE)
+            cells = [
+                decimals(column[some], described.scaler) if is_numeric(described.captured) else column[some]
+                for described, column in zip(shape.columns, values, strict=True)
+            ]
+            statuses = nothing[some] if words is None else map(_statuses.__getitem__, words[some])
+            lines = zip(
+                instants[some],
+                octets[some],
+                statuses,
+                zip(*cells, strict=True) if cells else repeat((), len(instants[some])),
+                strict=True,
+            )
+            rows += map(tuple.__new__, repeat(ProfileRow), lines)
+    return rows, notes
+
+
+def _clock(cell: Value) -> bytes | None:
+    return cell if isinstance(cell, bytes) and len(cell) == 12 else None
 
 
 class _Statuses(dict[Any, "StatusWord | None"]):
@@ -312,6 +327,14 @@ def decimals(cells: Sequence[Any], scaler: int | None) -> Sequence[Any]:
     """Return integers as decimals, scaled; what is no integer stays as it is."""
     if not (isinstance(cells, array) and cells.typecode not in "fd") and set(map(type, cells)) != {int}:
         return [_decimal(cell, scaler) for cell in cells]
+    # A column that stands still, as the import of a meter that exports: one Decimal for all that are equal.
+    if len(set(cells[:_SAMPLE])) * 2 <= _SAMPLE and len(some := set(cells)) * 4 <= len(cells):
+        shared = dict(zip(some, _each_decimal(list(some), scaler), strict=True))
+        return list(map(shared.__getitem__, cells))
+    return _each_decimal(cells, scaler)
+
+
+def _each_decimal(cells: Sequence[int], scaler: int | None) -> list[Decimal]:
     if not scaler:
         # It takes integers too, and two thirds of the time of Decimal(cell).
         return list(map(Decimal.from_float, cells))

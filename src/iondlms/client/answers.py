@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple, TypeAlias
 
-from iondlms.acse import AcseApdu
+from iondlms.acse import AcseApdu, ReleaseRequestReason, Rlrq
 from iondlms.client.association import acse_apdu
 from iondlms.codec.reader import Reader
 from iondlms.errors import DataAccessResult, DlmsError, access_error
 from iondlms.xdlms import Apdu, decode_apdu
 
-__all__ = ["Answer", "Outcome", "answer_of", "outcome_of"]
+__all__ = ["RLRQ", "Answer", "Outcome", "answer_of", "outcome_of", "whole_answer"]
 
 Answer: TypeAlias = Apdu | AcseApdu
 
+RLRQ: Final = Rlrq(ReleaseRequestReason.NORMAL).encode()  # the one that is ever sent
 _ACSE: Final = range(0x60, 0x64)
 
 
@@ -22,6 +23,11 @@ class Outcome(NamedTuple):
 
     value: bytes = b""
     error: DlmsError | None = None
+
+
+def whole_answer(invoke: int) -> bytes:
+    """Return how a response begins that carries all that a GET has asked for: C4 01, invoke, 00."""
+    return b"\xc4\x01%c\0" % invoke
 
 
 def answer_of(octets: bytes) -> Answer:

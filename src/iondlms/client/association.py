@@ -19,7 +19,7 @@ from iondlms.acse import (
 )
 from iondlms.client.errors import AssociationRefused
 from iondlms.codec.reader import Reader
-from iondlms.xdlms import Conformance, InitiateRequest, InitiateResponse, decode_apdu
+from iondlms.xdlms import Apdu, Conformance, InitiateRequest, InitiateResponse, decode_apdu
 
 __all__ = ["aarq", "acse_apdu", "granted", "proposed_by"]
 
@@ -39,18 +39,23 @@ def proposed_by(client: int) -> Conformance:
     return _READING if client == _PUBLIC_CLIENT else _READING | Conformance.SET
 
 
-def aarq(proposed: Conformance, max_pdu: int, password: bytes | None) -> Aarq:
+def aarq(proposed: Conformance, max_pdu: int, password: bytes | None) -> bytes:
     """Return the AARQ: long names without ciphering, with low level security where there is a password."""
-    information = InitiateRequest(proposed, max_pdu).encode()
     if password is None:
-        return Aarq(ApplicationContextName.LOGICAL_NAME, information)
+        return _public_aarq(int(proposed), max_pdu)
     return Aarq(
         ApplicationContextName.LOGICAL_NAME,
-        information,
+        InitiateRequest(proposed, max_pdu).encode(),
         AUTHENTICATION,
         MechanismName.LOW,
         AuthenticationValue(password),
-    )
+    ).encode()
+
+
+@lru_cache(maxsize=16)  # all of a fleet are asked the same; one with a password is not kept anywhere
+def _public_aarq(proposed: int, max_pdu: int) -> bytes:
+    information = InitiateRequest(Conformance(proposed), max_pdu).encode()
+    return Aarq(ApplicationContextName.LOGICAL_NAME, information).encode()
 
 
 def acse_apdu(octets: bytes) -> AcseApdu:
@@ -74,7 +79,15 @@ def granted(aare: Aare, proposed: Conformance) -> InitiateResponse:
         raise AssociationRefused(aare.diagnostic, "the meter wants high level security; there is none here")
     if aare.user_information is None:
         return InitiateResponse(proposed, 0)
-    answer = decode_apdu(Reader(aare.user_information))
+    information = aare.user_information
+    answer = _known_initiate(information) if len(information) <= _USUAL_APDU else _initiate(information)
     if not isinstance(answer, InitiateResponse):
         raise AssociationRefused(aare.diagnostic, "the meter accepts, and refuses what was proposed")
     return answer
+
+
+def _initiate(information: bytes) -> Apdu:
+    return decode_apdu(Reader(information))
+
+
+_known_initiate: Final = lru_cache(maxsize=64)(_initiate)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from iondlms.client.links import HdlcLink
 from iondlms.hdlc.frame import FLAG, check_information
-from iondlms.hdlc.transfer import RESPONSE_LLC
+from iondlms.hdlc.transfer import COMMAND_LLC, RESPONSE_LLC, Transfer
 from iondlms.xdlms import BlockJoiner
 
 __all__ = ["Foreseen"]
@@ -22,51 +22,65 @@ _TAIL = 3  # FCS and the closing flag
 class Foreseen:
     """What is due after a GetRequestNext went out, for as long as each block is as long as the one before."""
 
-    __slots__ = ("_apdu", "_due", "_information", "_joiner", "_length", "_link", "_octets")
+    __slots__ = (
+        "_apdu",
+        "_begin",
+        "_data",
+        "_information",
+        "_joiner",
+        "_length",
+        "_link",
+        "_size",
+        "_transfer",
+    )
 
-    def __init__(self, link: HdlcLink, joiner: BlockJoiner) -> None:
+    def __init__(self, link: HdlcLink, transfer: Transfer, joiner: BlockJoiner, block: bytes) -> None:
         self._link = link
+        self._transfer = transfer
         self._joiner = joiner
-        self._due = b""  # the frame up to the data of the block
-        self._information = 0  # where it begins in the frame
-        self._apdu = 0
-        self._octets = 0  # of the APDU
-        self._length = 0  # of the frame
+        self._size = block[-1]  # octets of data in a block
+        self._information = _LLC + len(block) + self._size  # octets of it in the frame
+        head = transfer.due(self._information)
+        self._begin = head + RESPONSE_LLC + block  # of the frame, up to the data
+        self._length = len(head) + self._information + _TAIL
+        self._data = len(self._begin)  # where it begins in the frame
+        self._apdu = len(head) + _LLC
 
     @classmethod
     def of(cls, link: HdlcLink, joiner: BlockJoiner) -> Foreseen | None:
         """Return what is due now; None where more than one thing may come in turn."""
-        found = cls(link, joiner)
-        found._look()
-        return found if found._due else None
+        block = joiner.due
+        transfer = link.in_turn(len(block) + block[-1]) if block else None
+        return None if transfer is None else cls(link, transfer, joiner, block)
 
-    def _look(self) -> None:
-        block = self._joiner.due
-        octets = len(block) + block[-1] if block else 0
-        head = self._link.foreseen(octets) if octets else b""
-        if not head:
-            return
-        self._due = head + RESPONSE_LLC + block
-        self._information = len(head)
-        self._apdu = len(head) + _LLC
-        self._length = self._apdu + octets + _TAIL
-        self._octets = octets
+    def is_there(self, data: bytes) -> bool:
+        """Whether the octets are the frame that is due, whole and undamaged; nothing has changed yet."""
+        return (
+            len(data) == self._length
+            and data.startswith(self._begin)
+            and data[-1] == FLAG
+            and check_information(data[self._apdu - _LLC : -1])
+            and self._joiner.has_room(self._size)
+        )
 
-    def take(self, data: bytes) -> bytes | None:
-        """Return the APDU of the frame that was due, for the joiner; None for any other octets."""
-        if (
-            len(data) != self._length
-            or not data.startswith(self._due)
-            or data[-1] != FLAG
-            or not check_information(data[self._information : -1])
-        ):
-            return None
+    def apdu(self, data: bytes) -> bytes:
+        """Return the APDU of the frame that is there."""
         return data[self._apdu : -_TAIL]
 
+    def data(self, data: bytes) -> bytes:
+        """Return the data of the block that is there."""
+        return data[self._data : -_TAIL]
+
+    def take(self, data: bytes, invoke: int) -> bytes:
+        """Take the frame that is there as come, and return the GetRequestNext for what follows it."""
+        self._link.count_frame()
+        return self._joiner.go_on(data[self._data : -_TAIL], invoke)
+
     def go_on(self, request: bytes) -> bytes:
-        """Count that frame as come, return the frame of the next GetRequestNext, and foresee its answer."""
-        octets = self._link.follow(request)
+        """Return the frame with the next GetRequestNext, and foresee its answer."""
         # The request fits: of a link's frames none is shorter than 32 octets of information.
-        # All that `_look` asks about is as it was: this was a block as long as the one before.
-        self._due = self._link.due(self._octets) + RESPONSE_LLC + self._joiner.due
+        # Nothing else has changed: this was a block as long as the one before.
+        octets = self._transfer.turn(COMMAND_LLC + request)
+        head = self._transfer.due(self._information)
+        self._begin = b"%b%b%b%c" % (head, RESPONSE_LLC, self._joiner.head, self._size)
         return octets

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 
 from iondlms.client.url import Target
-from iondlms.hdlc import Deframer, Event, Primary, Reaction
+from iondlms.hdlc import Deframer, Event, Primary, Reaction, Transfer
 from iondlms.wrapper import Wpdu, WrapperDeframer
 
 __all__ = ["HdlcLink", "Link", "WrapperLink"]
@@ -85,21 +85,16 @@ class HdlcLink:
             return (self._primary.receive(frames[0]),)
         return map(self._primary.receive, frames)  # one by one: what comes of one changes what the next is
 
-    def foreseen(self, apdu: int) -> bytes:
-        """Return how the frame begins, up to its HCS, that is due if it carries an APDU of that length.
+    def in_turn(self, apdu: int) -> Transfer | None:
+        """Return the exchange where nothing but a frame with an APDU of that length, whole, is due.
 
-        Empty where something else may come in turn as well.
+        What `receive` and `send` do with such a frame and the request that follows it, its `turn` does too.
         """
-        return self._primary.foreseen(apdu) if self._deframer.between_frames else b""
+        return self._primary.in_turn(apdu) if self._deframer.between_frames else None
 
-    def due(self, apdu: int) -> bytes:
-        """Return the same where nothing but the frames that were foreseen has come since."""
-        return self._primary.due(apdu)
-
-    def follow(self, apdu: bytes) -> bytes:
-        """Take the frame that was `foreseen` last as come, and return the next request; it must fit one."""
+    def count_frame(self) -> None:
+        """Count a frame that came past the deframer."""
         self._deframer.frames += 1
-        return self._primary.follow(apdu)
 
     def timeout(self) -> Reaction:
         """Repeat, or poll with RR."""

@@ -161,7 +161,9 @@ class Session:
         for attempt in (1, 2):
             asked = False
             try:
-                endpoint = yield from self._associated()
+                found = self._endpoint
+                # Here, and not as `set` does it: each generator is paid for with each attribute.
+                endpoint = found if found is not None and found.associated else (yield from self._open())
                 endpoint.progress = progress
                 asked = True
                 return (yield from self._run(endpoint, partial(endpoint.get, attribute, access)))

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
@@ -45,6 +46,9 @@ _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?")
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
 _RTS: Final = {"none": "none", "cts": "rts_cts", "delay": "rts_delay"}  # word of a URL: handshake
 _SAFE: Final = "/:[]@,.-_~*"  # in a URL as they are; `+` is one of telephone numbers, and no blank
+
+
+_server_address: Final = lru_cache(maxsize=256)(ServerAddress)  # asked for with each connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ class Target:
     @property
     def server_address(self) -> ServerAddress:
         """The meter's HDLC address; the one-octet form has no physical part."""
-        return ServerAddress(self.logical, None if self.address == 1 else self.unit, self.address)
+        return _server_address(self.logical, None if self.address == 1 else self.unit, self.address)
 
     @property
     def place(self) -> str:

@@ -119,6 +119,7 @@ _WAITING: Final = State.WAITING
 _RECEIVING: Final = State.RECEIVING
 _LSDU: Final = Event.LSDU
 _SILENCE: Final = Reaction()
+_DEFAULTS: Final = LinkParameters()
 
 
 class Primary:
@@ -145,7 +146,7 @@ class Primary:
         are kept. `any_address_length`: the server may write its own address in another length.
         `repeated_llc`: the server puts LLC octets in front of each segment, not only the first.
         """
-        self._parameters = LinkParameters() if parameters is None else parameters
+        self._parameters = _DEFAULTS if parameters is None else parameters
         if self._parameters.transmit_window != 1 or self._parameters.receive_window != 1:
             raise LocalError("this station keeps one frame in flight: both windows are 1")
         self._client = client
@@ -199,8 +200,11 @@ class Primary:
         self.state = _WAITING
         self.timeouts = 0
         self._polled = False
-        self._transfer.give(COMMAND_LLC + lsdu)
-        return self._transfer.next_frame()
+        transfer, information = self._transfer, COMMAND_LLC + lsdu
+        if transfer.at_rest and len(information) <= transfer.send_size:
+            return transfer.say(information)
+        transfer.give(information)
+        return transfer.next_frame()
 
     def poll(self) -> bytes:
         """Return RR: ask again, after `BUSY`. LocalError if nothing is awaited."""
@@ -252,29 +256,17 @@ class Primary:
         transfer.accept(information, False)
         return Reaction(b"", _LSDU, self._client, information[len(RESPONSE_LLC) :])
 
-    def foreseen(self, lsdu: int) -> bytes:
-        """Return how the frame begins, up to its HCS, that is due if it carries an LSDU of that length whole.
+    def in_turn(self, lsdu: int) -> Transfer | None:
+        """Return the exchange where nothing but a frame with an LSDU of that length, whole, is due.
 
-        Empty where this frame is not the only one that a server in good order may send now, and where a
-        request was repeated or polled for.
+        What `receive` and `send` do with such a frame and the request that follows it, its `turn` does too,
+        as long as nothing else comes. None where the server may send something else in good order, and where
+        a request was repeated or polled for.
         """
         transfer = self._transfer
         if self.state is not _WAITING or self.timeouts or self._polled or lsdu > self._max_lsdu:
-            return b""
-        if not transfer.at_rest:
-            return b""
-        return self.due(lsdu)
-
-    def due(self, lsdu: int) -> bytes:
-        """Return the same where nothing but `follow` was called since `foreseen`."""
-        return self._transfer.due(len(RESPONSE_LLC) + lsdu)
-
-    def follow(self, lsdu: bytes) -> bytes:
-        """Take the frame that was `foreseen` last as come, and return the I frame with the next request.
-
-        What `receive` and `send` would do; the request must fit one frame.
-        """
-        return self._transfer.turn(COMMAND_LLC + lsdu)
+            return None
+        return transfer if transfer.at_rest else None
 
     def timeout(self) -> Reaction:
         """Nothing came for too long: repeat, poll, or give up with a `FAILED` event."""
@@ -316,7 +308,7 @@ class Primary:
         return Input.I_MORE if frame.segmented else Input.I_LAST
 
     def _snrm(self) -> bytes:
-        information = b"" if self._parameters == LinkParameters() else self._parameters.encode()
+        information = b"" if self._parameters == _DEFAULTS else self._parameters.encode()
         return build(self._destination, self._source, Control.SNRM | POLL, information)
 
     def _disc(self) -> bytes:

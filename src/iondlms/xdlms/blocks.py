@@ -179,7 +179,7 @@ class BlockCutter:
 class BlockJoiner:
     """The client's side: takes blocks in order, says which to ask for, keeps what came."""
 
-    __slots__ = ("_blocks", "_head", "_limit", "_stalled", "block_number", "complete", "error", "received")
+    __slots__ = ("_blocks", "_limit", "_stalled", "block_number", "complete", "error", "head", "received")
 
     def __init__(self, limit: int = LARGEST_ANSWER) -> None:
         self._blocks: list[bytes] = []
@@ -189,7 +189,7 @@ class BlockJoiner:
         self.received = 0  # raw octets
         self.complete = False  # the last block came, and with data
         self.error: DataAccessResult | None = None  # the meter broke off; what came before is kept
-        self._head = b""  # of the block that is due, without its length; empty while none is
+        self.head = b""  # of the block that is due, without its length; empty while none is
 
     @property
     def octets(self) -> bytes:
@@ -200,7 +200,7 @@ class BlockJoiner:
 
     def next_request(self, invoke: int) -> bytes:
         """Return the GetRequestNext for the block after the one received last."""
-        self._head = _BLOCK.pack(_GET_RESPONSE_WITH_DATABLOCK, invoke, False, self.block_number + 1) + b"\0"
+        self.head = _BLOCK.pack(_GET_RESPONSE_WITH_DATABLOCK, invoke, False, self.block_number + 1) + b"\0"
         return _NEXT.pack(_GET_REQUEST_NEXT, invoke, self.block_number)
 
     @property
@@ -209,8 +209,21 @@ class BlockJoiner:
 
         Empty where none is due, or one that `take` does not take.
         """
-        size = len(self._blocks[-1]) if self._head and self._blocks else 0
-        return self._head + bytes((size,)) if 0 < size <= 0x7F else b""
+        size = len(self._blocks[-1]) if self.head and self._blocks else 0
+        return self.head + bytes((size,)) if 0 < size <= 0x7F else b""
+
+    def has_room(self, size: int) -> bool:
+        """Whether so many octets more are not too many."""
+        return self.received + size <= self._limit
+
+    def go_on(self, raw: bytes, invoke: int) -> bytes:
+        """Take the data of the block that was `due`, and return the GetRequestNext for the one after it."""
+        self._stalled = False
+        self._blocks.append(raw)
+        self.received += len(raw)
+        number = self.block_number = self.block_number + 1
+        self.head = _BLOCK.pack(_GET_RESPONSE_WITH_DATABLOCK, invoke, False, number + 1) + b"\0"
+        return _NEXT.pack(_GET_REQUEST_NEXT, invoke, number)
 
     def take(self, apdu: bytes) -> bytes | None:
         """Take the APDU if it is the block that `next_request` asked for, and not the last; return its data.
@@ -220,8 +233,8 @@ class BlockJoiner:
         """
         raw = apdu[_BLOCK_HEAD + 1 :]
         if (
-            not self._head
-            or not apdu.startswith(self._head)
+            not self.head
+            or not apdu.startswith(self.head)
             or not raw
             or apdu[_BLOCK_HEAD] != len(raw)
             or len(raw) > 0x7F
@@ -232,7 +245,7 @@ class BlockJoiner:
         self._blocks.append(raw)
         self.block_number += 1
         self.received += len(raw)
-        self._head = b""
+        self.head = b""
         return raw
 
     def receive(self, block: GetResponseWithDatablock) -> bool:
@@ -242,7 +255,7 @@ class BlockJoiner:
         came before stays. A refusal in place of data ends the transfer whatever its number and last-block
         are: meters put there the number they object to.
         """
-        self._head = b""
+        self.head = b""
         if self.complete or self.error is not None:
             raise RemoteError(f"block {block.block_number} after the end of the transfer")
         if isinstance(block.result, DataAccessResult):

@@ -1,6 +1,6 @@
 """`python -m iondlms` is the command `iondlms`."""
 
-from iondlms.cli.main import main
+from iondlms.cli.entry import main
 
 if __name__ == "__main__":
     main()

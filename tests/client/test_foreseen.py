@@ -205,7 +205,7 @@ def test_a_limit_is_kept() -> None:
     pair, due = middle()
     for each in (pair.short, pair.general):
         assert each._joiner is not None
-        each._joiner._limit = each._joiner.received + 5
+        each._joiner.limit = each._joiner.received + 5
     assert pair.short.follow(due, pair.now) is None
     pair.hear(due)
     assert pair.short.outcome is not None

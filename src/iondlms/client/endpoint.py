@@ -26,12 +26,7 @@ from iondlms.client.foreseen import Foreseen
 from iondlms.client.links import HdlcLink, Link, WrapperLink
 from iondlms.client.url import Target
 from iondlms.codec.axdr import Data
-from iondlms.errors import (
-    DataAccessResult,
-    DlmsError,
-    LocalError,
-    RemoteError,
-)
+from iondlms.errors import DataAccessResult, DlmsError, LocalError, RemoteError
 from iondlms.hdlc import Event, Reaction
 from iondlms.xdlms import (
     AttributeDescriptor,
@@ -211,17 +206,17 @@ class ClientEndpoint:
     def follow(self, data: bytes, now: float) -> bytes | None:
         """Answer the block that was foreseen as `receive_data` would; None, and nothing done, for others."""
         foreseen = self._foreseen
-        if foreseen is None or not foreseen.is_there(data):
+        if foreseen is None or (octets := foreseen.follow(data)) is None:
             return None
-        request = foreseen.take(data, CONFIRMED | self._invoke)
-        if self._on_apdu is not None:
-            self._on_apdu("RX", foreseen.apdu(data), now)
-        if self.progress is not None and self._joiner is not None:
-            self.progress(foreseen.data(data), self._joiner.received)
-        if self._on_apdu is not None:
-            self._on_apdu("TX", request, now)
+        watch, progress, joiner = self._on_apdu, self.progress, self._joiner
+        if watch is not None:
+            watch("RX", foreseen.apdu(data), now)
+        if progress is not None and joiner is not None:
+            progress(foreseen.data(data), joiner.received)
+        if watch is not None:
+            watch("TX", foreseen.request, now)
         self._arm(now)
-        return foreseen.go_on(request)
+        return octets
 
     def receive_data(self, data: bytes, now: float) -> bytes:
         """Take octets and return what is to be sent now; never raises for what was received."""
@@ -236,7 +231,9 @@ class ClientEndpoint:
             self._deadline = min(now + self._target.timeout_s, self._limit)
         joiner, link = self._joiner, self._link
         if joiner is not None and self._waiting is _ANSWER and self._busy_until is None:
-            self._foreseen = Foreseen.of(link, joiner) if isinstance(link, HdlcLink) else None
+            self._foreseen = (
+                Foreseen.of(link, joiner, CONFIRMED | self._invoke) if isinstance(link, HdlcLink) else None
+            )
         return answer
 
     def next_deadline(self) -> float | None:

@@ -27,60 +27,73 @@ class Foreseen:
         "_begin",
         "_data",
         "_information",
+        "_invoke",
         "_joiner",
         "_length",
         "_link",
+        "_most",
         "_size",
         "_transfer",
+        "request",
     )
 
-    def __init__(self, link: HdlcLink, transfer: Transfer, joiner: BlockJoiner, block: bytes) -> None:
+    def __init__(
+        self, link: HdlcLink, transfer: Transfer, joiner: BlockJoiner, block: bytes, invoke: int
+    ) -> None:
         self._link = link
         self._transfer = transfer
         self._joiner = joiner
-        self._size = block[-1]  # octets of data in a block
-        self._information = _LLC + len(block) + self._size  # octets of it in the frame
+        self._invoke = invoke
+        size = block[-1]  # octets of data in a block
+        self._size = block[-1:]
+        self._most = joiner.limit - size  # octets received, for another block not to be too many
+        self._information = _LLC + len(block) + size  # octets of it in the frame
         head = transfer.due(self._information)
         self._begin = head + RESPONSE_LLC + block  # of the frame, up to the data
         self._length = len(head) + self._information + _TAIL
         self._data = len(self._begin)  # where it begins in the frame
         self._apdu = len(head) + _LLC
+        self.request = b""  # the APDU that `follow` returned a frame with
 
     @classmethod
-    def of(cls, link: HdlcLink, joiner: BlockJoiner) -> Foreseen | None:
+    def of(cls, link: HdlcLink, joiner: BlockJoiner, invoke: int) -> Foreseen | None:
         """Return what is due now; None where more than one thing may come in turn."""
         block = joiner.due
         transfer = link.in_turn(len(block) + block[-1]) if block else None
-        return None if transfer is None else cls(link, transfer, joiner, block)
+        return None if transfer is None else cls(link, transfer, joiner, block, invoke)
 
-    def is_there(self, data: bytes) -> bool:
-        """Whether the octets are the frame that is due, whole and undamaged; nothing has changed yet."""
-        return (
-            len(data) == self._length
-            and data.startswith(self._begin)
-            and data[-1] == FLAG
-            and check_information(data[self._apdu - _LLC : -1])
-            and self._joiner.has_room(self._size)
+    def follow(self, data: bytes) -> bytes | None:
+        """Take the frame that is due, and return the one with the next GetRequestNext.
+
+        None, and nothing has changed, if the octets are not that frame, whole and undamaged.
+        """
+        joiner = self._joiner
+        if (
+            len(data) != self._length
+            or not data.startswith(self._begin)
+            or data[-1] != FLAG
+            or not check_information(data[self._apdu - _LLC : -1])
+            or joiner.received > self._most
+        ):
+            return None
+        self._link.frames += 1
+        request = self.request = joiner.go_on(data[self._data : -_TAIL], self._invoke)
+        # The request fits: of a link's frames none is shorter than 32 octets of information.
+        # Nothing else has changed: this was a block as long as the one before.
+        transfer = self._transfer
+        octets = transfer.turn(COMMAND_LLC + request)
+        self._begin = b"%b%b%b%b" % (
+            transfer.due(self._information),
+            RESPONSE_LLC,
+            joiner.head,
+            self._size,
         )
+        return octets
 
     def apdu(self, data: bytes) -> bytes:
-        """Return the APDU of the frame that is there."""
+        """Return the APDU of the frame that was taken."""
         return data[self._apdu : -_TAIL]
 
     def data(self, data: bytes) -> bytes:
-        """Return the data of the block that is there."""
+        """Return the data of its block."""
         return data[self._data : -_TAIL]
-
-    def take(self, data: bytes, invoke: int) -> bytes:
-        """Take the frame that is there as come, and return the GetRequestNext for what follows it."""
-        self._link.count_frame()
-        return self._joiner.go_on(data[self._data : -_TAIL], invoke)
-
-    def go_on(self, request: bytes) -> bytes:
-        """Return the frame with the next GetRequestNext, and foresee its answer."""
-        # The request fits: of a link's frames none is shorter than 32 octets of information.
-        # Nothing else has changed: this was a block as long as the one before.
-        octets = self._transfer.turn(COMMAND_LLC + request)
-        head = self._transfer.due(self._information)
-        self._begin = b"%b%b%b%c" % (head, RESPONSE_LLC, self._joiner.head, self._size)
-        return octets

@@ -92,9 +92,14 @@ class HdlcLink:
         """
         return self._primary.in_turn(apdu) if self._deframer.between_frames else None
 
-    def count_frame(self) -> None:
-        """Count a frame that came past the deframer."""
-        self._deframer.frames += 1
+    @property
+    def frames(self) -> int:
+        """Good frames so far; to be counted on for one that came past the deframer."""
+        return self._deframer.frames
+
+    @frames.setter
+    def frames(self, frames: int) -> None:
+        self._deframer.frames = frames
 
     def timeout(self) -> Reaction:
         """Repeat, or poll with RR."""

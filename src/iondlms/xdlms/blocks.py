@@ -179,11 +179,11 @@ class BlockCutter:
 class BlockJoiner:
     """The client's side: takes blocks in order, says which to ask for, keeps what came."""
 
-    __slots__ = ("_blocks", "_limit", "_stalled", "block_number", "complete", "error", "head", "received")
+    __slots__ = ("_blocks", "_stalled", "block_number", "complete", "error", "head", "limit", "received")
 
     def __init__(self, limit: int = LARGEST_ANSWER) -> None:
         self._blocks: list[bytes] = []
-        self._limit = limit
+        self.limit = limit  # octets, all in all
         self._stalled = False  # the block received last was empty
         self.block_number = 0  # of the block received last; what the next GetRequestNext names
         self.received = 0  # raw octets
@@ -212,10 +212,6 @@ class BlockJoiner:
         size = len(self._blocks[-1]) if self.head and self._blocks else 0
         return self.head + bytes((size,)) if 0 < size <= 0x7F else b""
 
-    def has_room(self, size: int) -> bool:
-        """Whether so many octets more are not too many."""
-        return self.received + size <= self._limit
-
     def go_on(self, raw: bytes, invoke: int) -> bytes:
         """Take the data of the block that was `due`, and return the GetRequestNext for the one after it."""
         self._stalled = False
@@ -238,7 +234,7 @@ class BlockJoiner:
             or not raw
             or apdu[_BLOCK_HEAD] != len(raw)
             or len(raw) > 0x7F
-            or self.received + len(raw) > self._limit
+            or self.received + len(raw) > self.limit
         ):
             return None
         self._stalled = False
@@ -263,8 +259,8 @@ class BlockJoiner:
             return False
         if block.block_number != self.block_number + 1:
             raise RemoteError(f"block {block.block_number} came where {self.block_number + 1} was due")
-        if self.received + len(block.result) > self._limit:
-            raise RemoteError(f"the answer is longer than {self._limit} octets")
+        if self.received + len(block.result) > self.limit:
+            raise RemoteError(f"the answer is longer than {self.limit} octets")
         if not block.result and not block.last:
             # One is legal, and a meter that is still collecting may send it; a row of them has no end.
             if self._stalled:

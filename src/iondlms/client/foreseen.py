@@ -31,7 +31,6 @@ class Foreseen:
         "_joiner",
         "_length",
         "_link",
-        "_most",
         "_size",
         "_transfer",
         "request",
@@ -44,10 +43,8 @@ class Foreseen:
         self._transfer = transfer
         self._joiner = joiner
         self._invoke = invoke
-        size = block[-1]  # octets of data in a block
-        self._size = block[-1:]
-        self._most = joiner.limit - size  # octets received, for another block not to be too many
-        self._information = _LLC + len(block) + size  # octets of it in the frame
+        self._size = block[-1]  # octets of data in a block
+        self._information = _LLC + len(block) + self._size  # octets of it in the frame
         head = transfer.due(self._information)
         self._begin = head + RESPONSE_LLC + block  # of the frame, up to the data
         self._length = len(head) + self._information + _TAIL
@@ -73,7 +70,7 @@ class Foreseen:
             or not data.startswith(self._begin)
             or data[-1] != FLAG
             or not check_information(data[self._apdu - _LLC : -1])
-            or joiner.received > self._most
+            or joiner.received + self._size > joiner.limit
         ):
             return None
         self._link.frames += 1
@@ -82,7 +79,7 @@ class Foreseen:
         # Nothing else has changed: this was a block as long as the one before.
         transfer = self._transfer
         octets = transfer.turn(COMMAND_LLC + request)
-        self._begin = b"%b%b%b%b" % (
+        self._begin = b"%b%b%b%c" % (
             transfer.due(self._information),
             RESPONSE_LLC,
             joiner.head,

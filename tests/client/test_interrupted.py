@@ -8,12 +8,19 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tests.client.joined import START, Lines, make_meter
 
-from iondlms.client import Profile
+from iondlms.client import Hooks, Profile
 from iondlms.client.blocking import Client
+from iondlms.client.names import resolve
+from iondlms.errors import DecodeError
 from iondlms.ports.memory import AsyncNullModem, NullModem
+from iondlms.xdlms import AttributeDescriptor
 
 ROWS = 400
 FRAMINGS = ["hdlc://line?unit=100", "wrapper://line?pdu=1024"]  # blocks, and not all in one APDU
+
+
+class Alarm(Exception):
+    """What a caller's handler of a signal may raise."""
 
 
 class Interrupted(NullModem):
@@ -49,7 +56,7 @@ def whole(url: str) -> Profile:
 
 
 @pytest.mark.parametrize("url", FRAMINGS)
-@pytest.mark.parametrize("what", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("what", [KeyboardInterrupt, SystemExit, Alarm])
 def test_rows_that_came_before_ctrl_c(url: str, what: type[BaseException]) -> None:
     expected = whole(url).rows
     uninterrupted = line(0)
@@ -85,6 +92,42 @@ def test_pieces_that_came_whole_are_kept_too() -> None:
     count = len(client.rescued.rows)
     assert list(client.rescued.rows) == list(expected[:count])
     assert 6 * 4 < count < len(expected)  # more than one piece
+
+
+@pytest.mark.parametrize("url", FRAMINGS)
+def test_after_an_interruption_the_next_call_is_not_answered_by_the_one_before(url: str) -> None:
+    interrupted = line(40 if url == FRAMINGS[0] else 6)
+    interrupted.with_what = Alarm
+    lines = iter([interrupted, NullModem(make_meter(ROWS).endpoint())])
+    client = Client(url, connector=lambda: next(lines))
+    with pytest.raises(Alarm):
+        client.profile("load")
+    assert client.clock().instant is not None
+    client.close()
+
+
+def test_what_a_hook_raises_is_no_word_of_the_meter() -> None:
+    for at in range(5, 19):  # as many chunks come and go at least
+        heard = 0
+
+        def watch(direction: str, octets: bytes, now: float, at: int = at) -> None:
+            nonlocal heard
+            heard += 1
+            if heard == at:
+                raise DecodeError("the hook's own")
+
+        client = Lines(make_meter(ROWS)).client(FRAMINGS[0], hooks=Hooks(on_octets=watch))
+        with pytest.raises(DecodeError, match="the hook's own"):
+            client.profile("load", last=2)
+
+
+def test_what_came_of_the_call_before_is_not_of_one_that_has_not_begun() -> None:
+    client = Lines(make_meter(ROWS)).client(FRAMINGS[0])
+    assert len(client.profile("load").rows) == ROWS
+    asked = client.session.get(AttributeDescriptor(8, resolve("clock").logical_name, 2))
+    next(asked)
+    asked.close()
+    assert client.session.broken_off == b""
 
 
 def test_nothing_is_left_of_an_interruption_before() -> None:

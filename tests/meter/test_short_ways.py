@@ -155,6 +155,9 @@ ACTIONS: dict[str, Any] = {
     "noise": lambda ends: ends.say(b"\x00\x7e\xff"),
     "another GET": lambda ends: ends.say(ends.i_frame(bytes.fromhex(get_request(15, ASSOCIATION, 1)))),
     "the buffer anew": lambda ends: ends.say(ends.i_frame(bytes.fromhex(get_request(7, LOAD_PROFILE, 2)))),
+    "the buffer anew, and half of what follows": lambda ends: ends.say(
+        ends.i_frame(bytes.fromhex(get_request(7, LOAD_PROFILE, 2))) + ends.next_block()[1:13]
+    ),
     "another client": lambda ends: ends.say(build(SERVER, b"\x03", 0x93)),
     "a fault": lambda ends: ends.say(ends.next_block(), instead=bytes.fromhex("D80102")),
     "DISC": lambda ends: ends.say(ends.bench.frame(0x53)),
@@ -173,6 +176,7 @@ usual = st.sampled_from(("next", "next", "next", *ACTIONS))
 @example(script=["a pause", "next", "without its flag"])
 @example(script=["next", "half", "next", "next"])
 @example(script=["next", "another client", "next", "next"])
+@example(script=["the buffer anew, and half of what follows", "next", "next"])
 @given(script=st.lists(usual, max_size=14))
 def test_what_is_foreseen_is_answered_as_what_is_read(bench: Bench, script: list[str]) -> None:
     ends = Ends(bench)

@@ -192,19 +192,3 @@ def exported(folder: Path, path: Path) -> str:
         write_text(store.archive.rows("log"), SOURCES, "csv", stream)
     path.write_text(stream.getvalue(), encoding="utf-8")
     return stream.getvalue()
-
-
-def test_the_event_of_an_import_comes_after_events_that_came_alone(tmp_path: Path) -> None:
-    meter = fill(tmp_path)
-    meter.log_event(Priority.INFORMATION, "Association", "opened", 2 * 3600.0)
-    batch = meter.advance(2 * 3600.0)
-    assert batch.state is None  # so that a session costs no more than its event
-    with Store.open(tmp_path) as store:
-        store.write(batch)
-        import_rows(store, "log", [row(FIRST - QUARTER)], now_ms=NOW)
-        causes = [event.cause for event in store.archive.events()]
-    assert causes[-2:] == ["Association", "log"]
-    with Store.open(tmp_path) as store:
-        saved = store.load()
-    assert saved is not None
-    assert saved.state.next_event == saved.events[-1].sequence + 1

@@ -1,7 +1,8 @@
-"""What comes back of a call: APDUs of any kind, read, and the outcome they make."""
+"""What a call waits for and what comes back of it: APDUs of any kind, read, and the outcome they make."""
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from typing import Final, NamedTuple, TypeAlias
 
 from iondlms.acse import AcseApdu, ReleaseRequestReason, Rlrq
@@ -10,7 +11,7 @@ from iondlms.codec.reader import Reader
 from iondlms.errors import DataAccessResult, DlmsError, access_error
 from iondlms.xdlms import Apdu, decode_apdu
 
-__all__ = ["RLRQ", "Answer", "Outcome", "answer_of", "outcome_of", "whole_answer"]
+__all__ = ["RLRQ", "Answer", "Outcome", "Waiting", "answer_of", "outcome_of", "whole_answer"]
 
 Answer: TypeAlias = Apdu | AcseApdu
 
@@ -23,6 +24,15 @@ class Outcome(NamedTuple):
 
     value: bytes = b""
     error: DlmsError | None = None
+
+
+class Waiting(Enum):
+    """What the call under way waits for."""
+
+    NOTHING = auto()
+    LINK = auto()  # UA
+    ANSWER = auto()  # AARE, RLRE or a response
+    UNLINK = auto()  # UA or DM to our DISC
 
 
 def whole_answer(invoke: int) -> bytes:

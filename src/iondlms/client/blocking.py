@@ -194,7 +194,7 @@ class Client:
             while (effect := steps.effect) is not None:
                 try:
                     self._perform(effect)
-                except Exception as error:
+                except PortError as error:
                     steps.throw(error)
                 else:
                     steps.go_on()

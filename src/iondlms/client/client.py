@@ -199,7 +199,7 @@ class Client:
                 while (effect := steps.effect) is not None:
                     try:
                         await self._perform(effect, steps)
-                    except Exception as error:
+                    except PortError as error:
                         steps.throw(error)
                 return steps.result()
             finally:

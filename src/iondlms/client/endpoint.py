@@ -8,7 +8,6 @@ asks again what got lost; whether to connect anew and ask once more is for `sess
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum, auto
 from typing import Final, Literal
 
 from iondlms.acse import (
@@ -19,7 +18,7 @@ from iondlms.acse import (
     ClientState,
     Rlre,
 )
-from iondlms.client.answers import RLRQ, Answer, Outcome, answer_of, outcome_of, whole_answer
+from iondlms.client.answers import RLRQ, Answer, Outcome, Waiting, answer_of, outcome_of, whole_answer
 from iondlms.client.association import aarq, granted, proposed_by
 from iondlms.client.errors import AssociationRefused, LinkError, NoAnswer, ServiceRefused
 from iondlms.client.foreseen import Foreseen
@@ -54,18 +53,9 @@ _BUSY_TIMEOUTS: Final = 12  # a server may be busy that many time-outs before it
 _DISC_TRIES: Final = 1  # our side is closed whether or not the meter says so
 
 
-class _Waiting(Enum):
-    """What the call under way waits for."""
-
-    NOTHING = auto()
-    LINK = auto()  # UA
-    ANSWER = auto()  # AARE, RLRE or a response
-    UNLINK = auto()  # UA or DM to our DISC
-
-
 # Of an enum's class each member is looked up by a function; these are looked at for each frame.
-_NOTHING: Final = _Waiting.NOTHING
-_ANSWER: Final = _Waiting.ANSWER
+_NOTHING: Final = Waiting.NOTHING
+_ANSWER: Final = Waiting.ANSWER
 _ASSOCIATED: Final = ClientState.ASSOCIATED
 _LSDU: Final = Event.LSDU
 
@@ -90,7 +80,7 @@ class ClientEndpoint:
         repeats = target.retries if tries is None else tries
         self._link: Link = HdlcLink(target, repeats) if framing == "hdlc" else WrapperLink(target)
         self._state = ClientState.IDLE
-        self._waiting = _Waiting.NOTHING
+        self._waiting = Waiting.NOTHING
         self._deadline: float | None = None
         self._limit = 0.0  # no deadline moves beyond it, whatever noise comes
         self._busy_until: float | None = None
@@ -109,12 +99,12 @@ class ClientEndpoint:
     @property
     def associated(self) -> bool:
         """Whether requests can be sent."""
-        return self._state is ClientState.ASSOCIATED and self._waiting is _Waiting.NOTHING
+        return self._state is ClientState.ASSOCIATED and self._waiting is Waiting.NOTHING
 
     @property
     def busy(self) -> bool:
         """Whether a call is under way."""
-        return self._waiting is not _Waiting.NOTHING
+        return self._waiting is not Waiting.NOTHING
 
     @property
     def conformance(self) -> Conformance:
@@ -140,8 +130,13 @@ class ClientEndpoint:
         """Connect and associate, whatever was before."""
         self._state = ClientState.IDLE
         self.initiate = None
-        self._begin(_Waiting.LINK)
+        self._begin(Waiting.LINK)
         return self._react(self._link.connect(), now)
+
+    def expect(self, progress: Callable[[bytes, int], None] | None) -> None:
+        """Take who is told how far the next call is; what came of the one before is forgotten."""
+        self.progress = progress
+        self._joiner = self._foreseen = None
 
     def get(self, attribute: AttributeDescriptor, access: SelectiveAccess | None, now: float) -> bytes:
         """Read an attribute; the outcome is its encoded value, whether it came whole or in blocks."""
@@ -165,12 +160,12 @@ class ClientEndpoint:
 
     def disconnect(self, now: float) -> bytes:
         """End the link."""
-        self._begin(_Waiting.UNLINK)
+        self._begin(Waiting.UNLINK)
         self._state = ClientState.IDLE
         self._disc_left = _DISC_TRIES
         return self._react(self._link.disconnect(), now)
 
-    def _begin(self, waiting: _Waiting) -> None:
+    def _begin(self, waiting: Waiting) -> None:
         self._waiting = waiting
         self.outcome = None
         self._joiner = None
@@ -186,7 +181,7 @@ class ClientEndpoint:
         if longest and len(apdu) > longest:
             raise LocalError(f"a request of {len(apdu)} octets; the meter takes {longest}")
         self._state = step.state
-        self._begin(_Waiting.ANSWER)
+        self._begin(Waiting.ANSWER)
         return self._send(apdu, now)
 
     def _next_invoke(self) -> int:
@@ -253,7 +248,7 @@ class ClientEndpoint:
             return octets
         if self._state is ClientState.RELEASING:
             return self._released(ClientInput.TIMEOUT, now)
-        if self._waiting is _Waiting.UNLINK:
+        if self._waiting is Waiting.UNLINK:
             if self._disc_left == 0:
                 return self._end(Outcome())
             self._disc_left -= 1
@@ -267,7 +262,7 @@ class ClientEndpoint:
     def abandon(self) -> None:
         """Forget the call under way and the association: the connection is gone, or not to be trusted."""
         self._state = CLIENT[self._state, ClientInput.LINK_LOST].state
-        self._waiting = _Waiting.NOTHING
+        self._waiting = Waiting.NOTHING
         self._foreseen = None
 
     def _arm(self, now: float) -> None:
@@ -286,10 +281,10 @@ class ClientEndpoint:
             return octets + self._receive_apdu(reaction.lsdu, now)
         match event:
             case Event.CONNECTED:
-                return octets + (self._associate(now) if self._waiting is _Waiting.LINK else b"")
+                return octets + (self._associate(now) if self._waiting is Waiting.LINK else b"")
             case Event.BUSY:
                 self._busy(now)
-            case Event.DISCONNECTED if self._waiting is _Waiting.UNLINK:
+            case Event.DISCONNECTED if self._waiting is Waiting.UNLINK:
                 self._end(Outcome())
             case Event.DISCONNECTED:
                 self._lost(LinkError("the meter has closed the link: it was silent too long, or restarted"))
@@ -317,7 +312,7 @@ class ClientEndpoint:
         self._end(Outcome() if action == "released" else Outcome(error=error))
 
     def _end(self, outcome: Outcome) -> bytes:
-        self._waiting = _Waiting.NOTHING
+        self._waiting = Waiting.NOTHING
         self._poll_at = None
         self.outcome = outcome
         return b""
@@ -325,7 +320,7 @@ class ClientEndpoint:
     # --- association --------------------------------------------------------------------------------
 
     def _associate(self, now: float) -> bytes:
-        self._waiting = _Waiting.ANSWER
+        self._waiting = Waiting.ANSWER
         self._state = CLIENT[self._state, ClientInput.OPEN].state
         return self._send(aarq(self._proposed, self._target.max_pdu, self._password), now)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
-from iondlms.client.endpoint import ClientEndpoint, Direction
+from iondlms.client.endpoint import ClientEndpoint, Direction, Outcome
 from iondlms.client.errors import (
     AssociationRefused,
     ClosedAtOnce,
@@ -164,7 +164,7 @@ class Session:
                 found = self._endpoint
                 # Here, and not as `set` does it: each generator is paid for with each attribute.
                 endpoint = found if found is not None and found.associated else (yield from self._open())
-                endpoint.progress = progress
+                endpoint.expect(progress)
                 asked = True
                 return (yield from self._run(endpoint, partial(endpoint.get, attribute, access)))
             except (PortError, RemoteError, AccessError) as error:
@@ -306,8 +306,16 @@ class Session:
 
     def _run(self, endpoint: ClientEndpoint, begin: Callable[[float], bytes]) -> Operation[bytes]:
         """Have a call carried to its end; return its value or raise its error."""
+
+        def begun(now: float) -> bytes:
+            try:
+                return begin(now)
+            except LocalError as error:  # refused by ourselves: it has ended, and all else is as it was
+                endpoint.outcome = Outcome(error=error)
+                return b""
+
         try:
-            yield Call(endpoint, begin)
+            yield Call(endpoint, begun)
         except PortError:
             self._connected = False
             endpoint.abandon()

@@ -21,11 +21,6 @@ class Journal:
     def __bool__(self) -> bool:
         return bool(self._batch)
 
-    @property
-    def has_rows(self) -> bool:
-        """Whether rows were added or cleared: state and rows must be kept together."""
-        return bool(self._batch.rows)
-
     def take(self, state: MeterState | None) -> Pending:
         """Return the batch, with the state that belongs to it, and begin another."""
         batch, self._batch = self._batch, self._new_batch()

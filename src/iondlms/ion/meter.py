@@ -118,10 +118,9 @@ class IonMeter:
         self._now = now
         if self.powered or self._back_ms is not None:
             self._run(self.clock.utc_ms(now))
-        due = self.powered and self._at_ms >= self._next_ms()
-        # Events have their own numbers: alone they need no state beside them.
-        if not (self._journal.has_rows or self._touched or due):
+        if not (self._journal or self._touched or (self.powered and self._at_ms >= self._next_ms())):
             return self._journal.take(None)
+        # Beside events too: the state tells until when the meter was alive, whatever happens now.
         self._touched, self._kept_ms = False, self._at_ms
         return self._journal.take(self.state)
 
@@ -301,6 +300,7 @@ class IonMeter:
     def log_event(self, priority: int, cause: str, effect: str, now: float) -> None:
         """Log an event of the host: an association, a refused password, a lost source."""
         self._now = now
+        self.count()  # what the source has done until now comes before it
         self._journal.log(self.clock.utc_ms(now), priority, cause, effect)
 
     def _make_alarms(self) -> list[Alarm]:

@@ -260,7 +260,8 @@ class _HdlcLine:
             cutter is None
             or transfer is None
             or self._application.instead.answer is not None
-            or not self._deframer.pending  # the flag of before was forgotten: this frame's own is to be kept
+            # Half a frame is held, or not even the flag of before: then this frame's own is to be kept.
+            or not self._deframer.between_frames
         ):
             return None
         self._deframer.frames += 1

@@ -215,7 +215,7 @@ class _Connection(asyncio.BufferedProtocol):
         done, _ = await asyncio.wait((self._lost,), timeout=_GRACE_S)
         if not done:
             self.abort()
-            await self._lost
+            await asyncio.wait((self._lost,))
 
     def _time_out(self) -> None:
         endpoint = self._endpoint

@@ -281,6 +281,8 @@ class AsyncTcpTransport(asyncio.BufferedProtocol):
             return
         if error is None:
             done.set_result(None)
+        elif isinstance(error, StopIteration):  # no future takes one
+            done.set_exception(RuntimeError(f"a caller of this line raised {error!r}"))
         else:
             done.set_exception(error)
 

@@ -11,7 +11,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -67,18 +67,13 @@ class Archive:
     def state(self) -> MeterState | None:
         """Return the meter's state, None before its first start; StoreError if it makes no sense."""
         with failures("read", self.path):
-            found = self._database.execute(
-                "select body, (select max(sequence) from event) from state"
-            ).fetchone()
+            found = self._database.execute("select body from state").fetchone()
         if found is None:
             return None
-        body, newest = found
         try:
-            state = MeterState.decode(body)
+            return MeterState.decode(found[0])
         except LocalError as error:
             raise StoreError(f"{self.path} is damaged: {error}") from error
-        # Events that came alone were kept without a state beside them.
-        return state if newest is None else replace(state, next_event=max(state.next_event, newest + 1))
 
     def recorders(self) -> dict[str, tuple[str, ...] | None]:
         """Return the ION names of each recorder's sources, by the recorder's name, in order of their making.

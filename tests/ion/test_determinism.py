@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.ion.builders import HOUR, QUARTER, Host, SteadyLoad, small_framework, utc
+from tests.ion.builders import HOUR, QUARTER, Host, small_framework, utc
 
 from iondlms.ion import IonMeter, Priority, Saved, Status, default_framework, setup_from_zone
 from iondlms.sources import SimulatedLoad
@@ -84,19 +84,6 @@ def test_an_event_of_the_host_comes_with_the_time_until_which_the_meter_was_aliv
     assert batch.events[-1].utc_ms == BEGIN + 7_000
     assert batch.state is not None
     assert batch.state.alive_ms == BEGIN + 7_000  # a power cut after it is not told as one before it
-
-
-def test_what_the_source_did_before_an_event_comes_before_it() -> None:
-    source = SteadyLoad()
-    host = Host(BEGIN, FRAMEWORK, source).start()
-    source.silent = True
-    host.now += 20.0
-    assert host.meter.pass_time(host.now)
-    host.meter.log_event(Priority.INFORMATION, "Association", "opened", host.now)
-    events = host.meter.advance(host.now).events
-    assert [event.cause for event in events][-1] == "Association"
-    assert len(events) == 2
-    assert events[0].utc_ms <= events[1].utc_ms
 
 
 def test_time_passes_by_itself_until_something_is_due() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.ion.builders import SteadyLoad
 from tests.meter.bench import AARQ, AARQ_LLS, SET_TIME, Bench, Transport
 
 from iondlms.ion import Priority
@@ -25,6 +26,19 @@ def test_an_association_is_an_event_with_its_port(transport: Transport) -> None:
     assert told(bench) == [OPENED]
     bench.read(1, "0-0:42.0.0*255")
     assert told(bench) == [OPENED], "reading is none"
+
+
+def test_what_the_source_did_before_an_association_is_told_before_it() -> None:
+    source = SteadyLoad()
+    bench = Bench("hdlc", 1, source=source)
+    bench.snrm()
+    source.silent = True
+    bench.now += 20.0  # nobody has looked at a register, and nothing was due
+    bench.apdu(AARQ_LLS)
+    bench.wake()
+    events = bench.meter.ion.event_log.events[1:]
+    assert [event.cause for event in events][1:] == ["Association over ETHERNET"]
+    assert [event.utc_ms for event in events] == sorted(event.utc_ms for event in events)
 
 
 def test_a_refused_password_is_a_warning() -> None:

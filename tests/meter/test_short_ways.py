@@ -89,13 +89,13 @@ def test_a_fault_in_place_of_the_answer_comes_first(bench: Bench) -> None:
 class Ends:
     """Two lines to one meter: one takes the short way wherever it is offered, the other never."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, aarq: str = AARQ) -> None:
         self.bench = bench
         self.short, self.long = (bench.meter.endpoint(now=bench.now) for _ in range(2))
         self.send_number = self.receive_number = self.number = self.followed = 0
         self.last = b""
         self.say(bench.frame(0x93))
-        for apdu in (AARQ, get_request(7, LOAD_PROFILE, 2)):
+        for apdu in (aarq, get_request(7, LOAD_PROFILE, 2)):
             self.say(self.i_frame(bytes.fromhex(apdu)))
 
     def i_frame(self, apdu: bytes) -> bytes:
@@ -185,6 +185,18 @@ def test_what_is_foreseen_is_answered_as_what_is_read(bench: Bench, script: list
     if script and set(script) == {"next"}:
         # All but the first, whose request is the GET, and what comes after the last.
         assert ends.followed == min(len(script), ends.number - 1)
+
+
+def test_blocks_that_take_more_than_a_frame_are_not_foreseen() -> None:
+    own = Bench("hdlc", settings=(("meter.long_answers", "segment"),))
+    ends = Ends(own, AARQ[:-4] + "0082")  # blocks of 130 octets; with LLC a frame has no room for them
+    assert ends.number == 1
+    ends.say(own.frame(ends.receive_number << 5 | 0x11))
+    # What cannot be read is refused in one frame, and the transfer goes on.
+    ends.say(ends.i_frame(bytes.fromhex("C002C1")))
+    ends.say(ends.next_block())
+    ends.say(own.frame(ends.receive_number << 5 | 0x11))
+    assert (ends.number, ends.followed) == (2, 0)
 
 
 def test_a_meter_without_power_follows_nothing() -> None:

@@ -252,14 +252,18 @@ class Secondary:
         link.polled = False
         return self._talk(transfer)
 
-    def in_turn(self) -> Transfer | None:
+    def in_turn(self, answer: int) -> Transfer | None:
         """Return the exchange with the client that spoke last, where only whole frames in turn are due.
+
+        `answer`: octets of the longest LSDU that is to be said in one.
 
         What `receive` and `answer` do with such a frame, its `turn` does too, as long as nothing else comes.
         None where an answer is on its way in segments, or waits for the right to talk.
         """
         link = self._talking
-        return link.transfer if link is not None and link.transfer.at_rest else None
+        if link is None or not link.transfer.at_rest:
+            return None
+        return link.transfer if len(RESPONSE_LLC) + answer <= link.transfer.send_size else None
 
     def abort(self) -> tuple[int, ...]:
         """Drop all links silently, on inactivity or a closed port; return their clients."""

@@ -300,7 +300,6 @@ class IonMeter:
     def log_event(self, priority: int, cause: str, effect: str, now: float) -> None:
         """Log an event of the host: an association, a refused password, a lost source."""
         self._now = now
-        self.count()  # what the source has done until now comes before it
         self._journal.log(self.clock.utc_ms(now), priority, cause, effect)
 
     def _make_alarms(self) -> list[Alarm]:

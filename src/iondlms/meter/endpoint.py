@@ -265,7 +265,6 @@ class _HdlcLine:
         ):
             return None
         self._deframer.frames += 1
-        # One frame carries a block: the first did, and none is longer.
         octets = transfer.turn(RESPONSE_LLC + cutter.next_block())
         apdu = cutter.due
         self.due = None if apdu is None else transfer.foreseen(COMMAND_LLC + apdu)
@@ -314,7 +313,7 @@ class _HdlcLine:
         cutter = association.cutter
         if cutter is None or cutter.due is None:
             return
-        self._cutter, self._transfer = cutter, self._secondary.in_turn()
+        self._cutter, self._transfer = cutter, self._secondary.in_turn(cutter.largest)
         if self._transfer is not None:
             self.due = self._transfer.foreseen(COMMAND_LLC + cutter.due)
 

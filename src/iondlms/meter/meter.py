@@ -290,6 +290,7 @@ class Meter:
             raise TemporaryFailure(str(error)) from error
 
     def _report(self, priority: int, cause: str, effect: str) -> None:
+        self.ion.count()  # what the source has done until now comes before it
         self.ion.log_event(priority, cause, effect, self.ion.now)
 
     def application(self, port: str) -> Application:

@@ -76,6 +76,7 @@ class BlockCutter:
         "block_number",
         "due",
         "invoke",
+        "largest",
         "last",
         "previous",
     )
@@ -85,6 +86,7 @@ class BlockCutter:
         self._buffer = b""
         self._offset = 0  # of it: what was sent
         self._room = raw_room(pdu_size)
+        self.largest = self._room + datablock_overhead(self._room)  # octets of the APDU of a block
         self._tail = b"\0" + encode_length(self._room)  # of the head of each block but the last
         self.invoke = invoke
         self.block_number = 0  # of the block sent last; 0 before the first

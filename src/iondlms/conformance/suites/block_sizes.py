@@ -45,7 +45,7 @@ def _sizes(name: str, sizes: tuple[int, ...], step: int = 1) -> Callable[[Bench]
             if whole is None:
                 whole = value
             elif value != whole:
-                # A meter that runs may have recorded a row in between: both are read anew, one after the other.
+                # A meter that runs may have recorded a row in between: both are read anew.
                 whole, value = _read_at(bench, name, sizes[0]), _read_at(bench, name, size)
             require(value == whole, f"another value at a size of {size}")
 

@@ -8,12 +8,20 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.codec.strategies import date_times
+from tests.codec.strategies import date_times, definite_date_times
 
-from iondlms.client.instants import TimeRules, instant_of, instants_of, milliseconds_of_all
+from iondlms.client.instants import (
+    TimeRules,
+    instant_of,
+    instants_of,
+    milliseconds_of_all,
+    steps_back,
+    times_of,
+)
 from iondlms.client.objects import ClockReading
 from iondlms.codec.datetimes import UNSPECIFIED, ClockStatus, DateTime
 from iondlms.codec.instants import UNKNOWN
+from iondlms.codec.octets import Octets
 
 PRAGUE = ZoneInfo("Europe/Prague")
 IN_PRAGUE = TimeRules(zone=PRAGUE)
@@ -101,6 +109,46 @@ def test_columns_and_single_ones_agree(times: list[DateTime], inverted: bool, zo
         assert instant == instant_of(time, rules, previous)
         previous = instant
     assert unknown == list(instants).count(None)
+
+
+@given(
+    st.lists(st.one_of(definite_date_times(), date_times()), max_size=6),
+    st.integers(0, 5),
+    st.booleans(),
+    st.sampled_from([None, PRAGUE]),
+)
+def test_a_column_that_was_read_before_says_the_same(
+    times: list[DateTime], between: int, inverted: bool, zone: ZoneInfo | None
+) -> None:
+    rules = TimeRules(inverted, zone)
+    cells = [time.octets for time in times]
+    stride = 12 + between
+    column = Octets(b"".join([cell + bytes(between) for cell in cells]), 12, 0, stride, len(cells))
+    instants, unknown = instants_of(cells, rules, 0)
+    known = [instant for instant in instants if instant is not None]
+    for _ in range(2):
+        found = times_of(column, rules, 0)
+        assert list(found.instants) == list(instants)
+        assert list(found.clocks) == cells
+        assert (found.unknown, found.back) == (unknown, steps_back(known))
+
+
+def test_what_is_remembered_of_a_column_goes_with_the_rules() -> None:
+    cells = [shown(2026, 7, 1, hour, deviation=-120).octets for hour in (12, 13, 13)]
+    column = Octets(b"".join(cells), 12)
+    assert times_of(column, TimeRules(), 0).instants[0] == utc(2026, 7, 1, 10)
+    assert times_of(column, TimeRules(inverted=True), 0).instants[0] == utc(2026, 7, 1, 14)
+    assert times_of(column, TimeRules(), 0).back == 1
+    unsaid = Octets(shown(2026, 7, 1, 12, deviation=None).octets, 12)
+    assert times_of(unsaid, TimeRules(), 0).unknown == 1
+    assert times_of(unsaid, IN_PRAGUE, 0).instants[0] == utc(2026, 7, 1, 10)
+
+
+def test_a_column_with_other_cells_has_no_clock_there() -> None:
+    first = shown(2026, 7, 1, 12, deviation=-120).octets
+    found = times_of([first, None, 5], TimeRules(), 900)
+    assert list(found.clocks) == [first, None, None]
+    assert found.unknown == 1
 
 
 def test_status_ff_is_not_specified() -> None:

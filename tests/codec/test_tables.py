@@ -20,7 +20,7 @@ from iondlms.codec.axdr import NULL, Data, Tag, decode, decode_structures, encod
 from iondlms.codec.columns import ListedTable, Row, StridedTable, Table, decode_rows, decode_table
 from iondlms.codec.make import array as data_array
 from iondlms.codec.make import double_long, octet_string, structure, visible_string
-from iondlms.codec.octets import Octets, Stored, numbers
+from iondlms.codec.octets import Octets, Stored, alike, numbers
 from iondlms.codec.plan import RowPlan, array_header
 from iondlms.errors import DecodeError, LocalError
 
@@ -239,6 +239,7 @@ def test_octets_are_the_strings_that_stand_there(
         int.from_bytes(bytes(string[at] for at in places)) for string in expected
     ]
     assert Octets.of(expected, width) == expected
+    assert found.packed() == b"".join(expected)
 
 
 def test_octets_that_are_not_there() -> None:
@@ -355,3 +356,9 @@ def test_texts_make_rows_of_variable_length() -> None:
     assert table.column(0) == ["x" * n for n in range(300)]
     assert table.column(1) == [(double_long(n),) for n in range(300)]
     assert numpy_columns.column(table, 0).dtype == np.dtype(object)
+
+
+@given(st.lists(st.integers(0, 300), max_size=6), st.sampled_from("Hiq"))
+def test_alike_is_one_number_again_and_again(cells: list[int], code: str) -> None:
+    assert alike(array(code, cells)) == (len(set(cells)) == 1)
+    assert not alike(cells)

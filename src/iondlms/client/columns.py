@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import compress
 from typing import TYPE_CHECKING, Any, Final
 
-from iondlms.client.instants import date_times, milliseconds_of_all
+from iondlms.client.instants import date_times, milliseconds_of_all, steps_back
 from iondlms.client.profile import (
     Column,
     Profile,
@@ -99,7 +99,7 @@ class ProfileColumns:
             return self._notes
         unknown = self.instants.count(UNKNOWN)
         known = array("q", [at for at in self.instants if at != UNKNOWN]) if unknown else self.instants
-        return (*self._notes, *times_note(unknown), *order_note(known))
+        return (*self._notes, *times_note(unknown), *order_note(steps_back(known)))
 
     def profile(self) -> Profile:
         """Return the same as typed rows."""

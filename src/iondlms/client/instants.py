@@ -6,18 +6,33 @@ has none, and only the meter's zone makes it one; or it is none at all.
 
 from __future__ import annotations
 
+import operator
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any
+from functools import lru_cache
+from itertools import islice
+from typing import Any, Final, NamedTuple
 
 from iondlms.codec.datetimes import ClockStatus, DateTime, milliseconds_of
 from iondlms.codec.instants import UNKNOWN, utc_instants, utc_milliseconds
 from iondlms.codec.octets import Octets
 from iondlms.errors import DecodeError
 
-__all__ = ["TimeRules", "date_times", "instant_of", "instants_of", "milliseconds_of_all"]
+__all__ = [
+    "TimeRules",
+    "Times",
+    "date_times",
+    "instant_of",
+    "instants_of",
+    "milliseconds_of_all",
+    "steps_back",
+    "times_of",
+]
+
+_DAYS_KEPT: Final = 64
+_DAY: Final = 192 * 12  # octets: a day of quarter hours, and the same again. More are not worth keeping
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +97,47 @@ def instants_of(
         instants.append(instant)
         previous = instant
     return instants, unknown
+
+
+class Times(NamedTuple):
+    """A column of a clock, read."""
+
+    instants: Sequence[datetime | None]
+    clocks: Sequence[bytes | None]  # the 12 octets as sent; None where they were not
+    unknown: int  # how many instants are not known
+    back: int  # how many of the known ones are not later than the one before
+
+
+def times_of(cells: Sequence[Any], rules: TimeRules, capture_period: int) -> Times:
+    """Return what a column of a clock says; of null-data as `instants_of` has it."""
+    if isinstance(cells, Octets) and cells.width == 12 and len(cells) * 12 <= _DAY:
+        return _of_a_day(cells.packed(), rules, capture_period)
+    return _times(cells, rules, capture_period)
+
+
+def _times(cells: Sequence[Any], rules: TimeRules, capture_period: int) -> Times:
+    instants, unknown = instants_of(cells, rules, capture_period)
+    times = date_times(cells)
+    clocks: Sequence[bytes | None] = [_clock(cell) for cell in cells] if times is None else times
+    # Not told by looking for None, which takes as long as to make an instant.
+    known: Sequence[Any] = [instant for instant in instants if instant is not None] if unknown else instants
+    return Times(instants, clocks, unknown, steps_back(known))
+
+
+def steps_back(instants: Sequence[Any]) -> int:
+    """Return how many are not later than the one before."""
+    return sum(map(operator.ge, instants, islice(instants, 1, None)))
+
+
+@lru_cache(_DAYS_KEPT)
+def _of_a_day(octets: bytes, rules: TimeRules, capture_period: int) -> Times:
+    """Do the same for a column that thousands of meters have alike: all that is read off it is shared."""
+    found = _times(Octets(octets, 12), rules, capture_period)
+    return found._replace(instants=tuple(found.instants), clocks=tuple(found.clocks))
+
+
+def _clock(cell: object) -> bytes | None:
+    return cell if isinstance(cell, bytes) and len(cell) == 12 else None
 
 
 def _later(instant: datetime, period: timedelta) -> datetime | None:

@@ -6,21 +6,21 @@ values, each is converted by one pass that runs in C, and then the rows are put 
 
 from __future__ import annotations
 
-import operator
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Context, Decimal, localcontext
 from enum import IntFlag
-from itertools import islice, repeat
+from itertools import repeat
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-from iondlms.client.instants import TimeRules, date_times, instants_of
+from iondlms.client.instants import TimeRules, times_of
 from iondlms.client.names import CLOCK_CLASS, DATA_CLASS, STATUS_WORD, name_of
 from iondlms.codec.axdr import Value
 from iondlms.codec.columns import Cells, Table, decode_table, uncollected
 from iondlms.codec.datetimes import DateTime
+from iondlms.codec.octets import alike
 from iondlms.cosem import CaptureObject
 from iondlms.errors import RemoteError
 
@@ -273,12 +273,9 @@ def _typed_rows(tables: Sequence[Table], shape: Shape) -> tuple[list[ProfileRow]
     with uncollected():
         if places.clock is not None:
             clock = column_at(tables, places.clock, shape)
-            instants, unknown = instants_of(clock, shape.times, shape.capture_period)
-            times = date_times(clock)
-            octets = [_clock(cell) for cell in clock] if times is None else times
-            # Not told by looking for None, which takes as long as to make an instant.
-            known = [instant for instant in instants if instant is not None] if unknown else instants
-            notes = (*times_note(unknown), *order_note(known))
+            times = times_of(clock, shape.times, shape.capture_period)
+            instants, octets = times.instants, times.clocks
+            notes = (*times_note(times.unknown), *order_note(times.back))
         if places.status is not None:
             words = column_at(tables, places.status, shape)
         values = [column_at(tables, at, shape) for at in places.values]
@@ -292,20 +289,15 @@ def _typed_rows(tables: Sequence[Table], shape: Shape) -> tuple[list[ProfileRow]
                 decimals(column[some], described.scaler) if is_numeric(described.captured) else column[some]
                 for described, column in zip(shape.columns, values, strict=True)
             ]
-            statuses = nothing[some] if words is None else map(_statuses.__getitem__, words[some])
             lines = zip(
                 instants[some],
                 octets[some],
-                statuses,
+                nothing[some] if words is None else _status_words(words[some]),
                 zip(*cells, strict=True) if cells else repeat((), len(instants[some])),
                 strict=True,
             )
             rows += map(tuple.__new__, repeat(ProfileRow), lines)
     return rows, notes
-
-
-def _clock(cell: Value) -> bytes | None:
-    return cell if isinstance(cell, bytes) and len(cell) == 12 else None
 
 
 class _Statuses(dict[Any, "StatusWord | None"]):
@@ -323,10 +315,18 @@ class _Statuses(dict[Any, "StatusWord | None"]):
 _statuses: Final = _Statuses()
 
 
+def _status_words(words: Sequence[Any]) -> Iterable[StatusWord | None]:
+    if alike(words):
+        return repeat(_statuses[words[0]], len(words))
+    return map(_statuses.__getitem__, words)
+
+
 def decimals(cells: Sequence[Any], scaler: int | None) -> Sequence[Any]:
     """Return integers as decimals, scaled; what is no integer stays as it is."""
     if not (isinstance(cells, array) and cells.typecode not in "fd") and set(map(type, cells)) != {int}:
         return [_decimal(cell, scaler) for cell in cells]
+    if alike(cells):
+        return _each_decimal(cells[:1], scaler) * len(cells)
     # A column that stands still, as the import of a meter that exports: one Decimal for all that are equal.
     if len(set(cells[:_SAMPLE])) * 2 <= _SAMPLE and len(some := set(cells)) * 4 <= len(cells):
         shared = dict(zip(some, _each_decimal(list(some), scaler), strict=True))
@@ -347,9 +347,8 @@ def times_note(unknown: int) -> tuple[str, ...]:
     return (f"{unknown} rows have a time that makes no instant; zone= may help",) if unknown else ()
 
 
-def order_note(known: Sequence[Any]) -> tuple[str, ...]:
+def order_note(back: int) -> tuple[str, ...]:
     """Note rows whose time is not later than that of the row before: the clock was set back."""
-    back = sum(map(operator.ge, known, islice(known, 1, None)))
     return (f"{back} rows are not later than the row before: the clock was set back",) if back else ()
 
 

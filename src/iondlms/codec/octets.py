@@ -10,7 +10,7 @@ from typing import Literal, overload
 
 from iondlms.errors import LocalError
 
-__all__ = ["Octets", "Stored", "numbers"]
+__all__ = ["Octets", "Stored", "alike", "numbers"]
 
 
 class Octets(Sequence[bytes]):
@@ -47,6 +47,15 @@ class Octets(Sequence[bytes]):
         """Return the octet at one place of all strings."""
         begin = self.start + place
         return self.data[begin : begin + self._count * self.stride : self.stride]
+
+    def packed(self) -> bytes:
+        """Return them side by side."""
+        if self.stride == self.width:
+            return self.data[self.start : self.start + self._count * self.width]
+        octets = bytearray(self._count * self.width)
+        for place in range(self.width):
+            octets[place :: self.width] = self.at(place)
+        return bytes(octets)
 
     def integers(self, places: Sequence[int]) -> list[int]:
         """Return, of each string, the octets at these places (8 at most) as one integer, the first on top."""
@@ -133,3 +142,11 @@ def numbers(
         octets[place::size] = data[start + at : stop + at : stride]
     column.frombytes(octets)
     return column
+
+
+def alike(cells: Sequence[object]) -> bool:
+    """Whether these are an array of one number again and again, told without making a number of each."""
+    if not isinstance(cells, array) or not cells:
+        return False
+    octets = cells.tobytes()
+    return octets == octets[: cells.itemsize] * len(cells)

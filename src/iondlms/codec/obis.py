@@ -27,6 +27,13 @@ class ObisCode:
         if len(self.octets) != 6:
             raise DecodeError(f"a logical name has 6 octets, not {len(self.octets)}")
 
+    # As the generated ones, which make a tuple of the octets each time.
+    def __hash__(self) -> int:
+        return hash(self.octets)
+
+    def __eq__(self, other: object) -> bool:
+        return self.octets == other.octets if isinstance(other, ObisCode) else NotImplemented
+
     @classmethod
     def parse(cls, text: str) -> ObisCode:
         """Read `1-1:1.29.0*255`, `1-1:1.29.0.255`, `1-1:1.29.0` (F is 255) or `1.1.1.29.0.255`.

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from iondlms.codec.axdr import Data, decode_data, encode_data
@@ -69,12 +70,24 @@ class AttributeDescriptor(NamedTuple):
             raise LocalError(f"class {self.class_id}, attribute {self.attribute_id}: {error}") from error
 
 
+@lru_cache(256)  # a reader asks each meter for the same few
+def _attribute_alone(attribute: AttributeDescriptor) -> bytes:
+    return attribute.encode() + b"\0"
+
+
 @dataclass(frozen=True, slots=True)
 class SelectiveAccess:
     """Selective-Access-Descriptor; only the object's class gives meaning to the parameters."""
 
     selector: int  # Unsigned8
     parameters: Data
+    _encoded: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def encode(self) -> bytes:
+        """Return the octets; they are kept, since thousands of meters are asked for the same range."""
+        if not self._encoded:
+            self._encoded.append(bytes((self.selector,)) + encode_data(self.parameters))
+        return self._encoded[0]
 
 
 class AttributeWithSelection(NamedTuple):
@@ -107,6 +120,8 @@ class GetRequestNormal(NamedTuple):
 
     def encode(self) -> bytes:
         """Return the APDU."""
+        if self.access is None:
+            return b"\xc0\x01%c%b" % (self.invoke, _attribute_alone(self.attribute))
         return bytes((0xC0, 0x01, self.invoke)) + self.attribute.encode() + encode_access(self.access)
 
 
@@ -244,7 +259,7 @@ def encode_access(access: SelectiveAccess | None) -> bytes:
     """Return Selective-Access-Descriptor OPTIONAL."""
     if access is None:
         return b"\x00"
-    return bytes((1, access.selector)) + encode_data(access.parameters)
+    return b"\x01" + access.encode()
 
 
 def decode_data_access_result(reader: Reader) -> DataAccessResult:

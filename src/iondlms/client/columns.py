@@ -23,7 +23,6 @@ from iondlms.client.profile import (
     column_at,
     decimals,
     order_note,
-    places_of,
     times_note,
     typed_rows,
 )
@@ -56,7 +55,7 @@ class ProfileColumns:
         self.raw = raw
         self._tables = checked_tables(tables, shape)
         self._shape = shape
-        self._places = places_of(shape.captured)
+        self._places = shape.places
         self._notes = notes
         self._count = sum(map(len, self._tables))
 

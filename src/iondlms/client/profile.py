@@ -195,11 +195,18 @@ class Shape:
     capture_period: int
     times: TimeRules
     nulls: Literal["keep", "repeat"]
+    places: Places = field(init=False)
+    numeric: tuple[bool, ...] = field(init=False)  # one a column of values
+
+    def __post_init__(self) -> None:
+        # Told once: thousands of meters have the same shape.
+        object.__setattr__(self, "places", places_of(self.captured))
+        object.__setattr__(self, "numeric", tuple([is_numeric(item.captured) for item in self.columns]))
 
     @property
     def has_status(self) -> bool:
         """Whether one of the cells is the status word."""
-        return any(map(is_status, self.captured))
+        return self.places.status is not None
 
 
 def typed_profile(octets: bytes, shape: Shape, *, partial: bool = False) -> Profile:
@@ -264,7 +271,7 @@ def _joined(parts: Sequence[Cells]) -> Cells:
 
 def _typed_rows(tables: Sequence[Table], shape: Shape) -> tuple[list[ProfileRow], tuple[str, ...]]:
     count = sum(map(len, tables))
-    places = places_of(shape.captured)
+    places = shape.places
     notes: tuple[str, ...] = ()
     nothing: list[None] = [None] * count
     instants: Sequence[datetime | None] = nothing
@@ -286,8 +293,8 @@ def _typed_rows(tables: Sequence[Table], shape: Shape) -> tuple[list[ProfileRow]
         with uncollected():
             some = slice(first, first + _AT_ONCE)
             cells = [
-                decimals(column[some], described.scaler) if is_numeric(described.captured) else column[some]
-                for described, column in zip(shape.columns, values, strict=True)
+                decimals(column[some], described.scaler) if numeric else column[some]
+                for described, numeric, column in zip(shape.columns, shape.numeric, values, strict=True)
             ]
             lines = zip(
                 instants[some],

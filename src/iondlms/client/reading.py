@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
-from iondlms.client.captured import Scale, captured_of, chosen_of, columns_of, learn_scales
+from iondlms.client.captured import Captured, Scale, captured_of, learn_scales, shape_of
 from iondlms.client.columns import ProfileColumns
 from iondlms.client.errors import TransferBroken
 from iondlms.client.instants import TimeRules
@@ -18,8 +18,6 @@ from iondlms.client.profile import (
     Profile,
     Shape,
     checked_tables,
-    is_clock,
-    is_numeric,
     typed_rows,
 )
 from iondlms.client.session import STOPPED, Operation, Session
@@ -136,14 +134,12 @@ def _read(
 ) -> Operation[_Found]:
     captured = captured_of((yield from session.get(AttributeDescriptor(_PROFILE_CLASS, name, 3))))
     period = (yield from read_data(session, _PROFILE_CLASS, name, 4)).integer()
-    chosen = chosen_of(captured, request.columns)
+    chosen = captured.chosen(request.columns)
     notes: list[str] = []
-    of_rows = tuple([captured[at] for at in chosen])
+    of_rows = captured.part(chosen)
     yield from learn_scales(session, of_rows, request.scales, scales, notes)
-    known = {**scales, **request.scales}
-    found_scales = [known.get(item.logical_name, (None, "")) for item in of_rows if is_numeric(item)]
-    columns = columns_of(of_rows, tuple(found_scales))
-    shape = Shape(of_rows, columns, period, request.times, request.nulls)
+    known = {**scales, **request.scales} if request.scales else scales
+    shape = shape_of(of_rows, of_rows.scales(known), period, request.times, request.nulls)
     attribute = AttributeDescriptor(_PROFILE_CLASS, name, 2)
     asked = _Asked(session, attribute, captured, chosen, request, notes)
     if request.last is not None:
@@ -219,7 +215,7 @@ class _Asked:
         self,
         session: Session,
         attribute: AttributeDescriptor,
-        captured: tuple[CaptureObject, ...],
+        captured: Captured,
         chosen: tuple[int, ...],
         request: ProfileRequest,
         notes: list[str],
@@ -232,7 +228,7 @@ class _Asked:
         self._request = request
         self.notes = notes
         self._selective = Conformance.SELECTIVE_ACCESS in session.conformance
-        self._sent = len(captured)  # columns that the meter was asked for
+        self._sent = len(captured.objects)  # columns that the meter was asked for
 
     def accesses(self) -> Iterator[SelectiveAccess | None]:
         """Yield the selective access of each GET that is to be made."""
@@ -251,7 +247,7 @@ class _Asked:
 
     @property
     def _all(self) -> bool:
-        return len(self._chosen) == len(self._captured)
+        return len(self._chosen) == len(self._captured.objects)
 
     def _ranges(self) -> Iterator[tuple[When | None, When | None]]:
         start, end, piece = self._request.start, self._request.end, self._request.piece
@@ -263,7 +259,7 @@ class _Asked:
             start += piece
 
     def _by_range(self, start: When | None, end: When | None) -> SelectiveAccess:
-        clock = next((item for item in self._captured if is_clock(item)), None)
+        clock = self._captured.clock
         if clock is None:
             raise LocalError("this profile has no clock column, so it has no ranges; read it by entries")
         zone = self._request.times.zone
@@ -272,7 +268,7 @@ class _Asked:
         everything = _range(clock, first, last, ())
         if self._all:
             return everything
-        columns = tuple([self._captured[at] for at in self._chosen])
+        columns = self._captured.part(self._chosen).objects
         some = _range(clock, first, last, columns)
         length = len(GetRequestNormal(0, self._attribute, some).encode())
         if self._session.fits(length):
@@ -309,7 +305,7 @@ class _Asked:
         width = table.width
         if width == len(self._chosen) and self._sent == width:
             return table
-        if width != len(self._captured):
+        if width != len(self._captured.objects):
             raise RemoteError(f"rows of {width} cells came; {self._sent} columns were asked for")
         if self._sent != width:
             self._note("the meter sent all columns, not the ones it was asked for")
@@ -372,9 +368,16 @@ def _range(
     return SelectiveAccess(BY_RANGE, RangeDescriptor(clock, start, end, columns).data())
 
 
+@lru_cache(64)
+def _utc_bound(when: datetime) -> bytes:
+    return DateTime.of_utc(when).octets
+
+
 def _bound(when: When, zone: tzinfo | None) -> bytes:
     if isinstance(when, DateTime):
         return when.octets
+    if when.tzinfo is UTC:  # which no fold tells apart
+        return _utc_bound(when)
     if when.utcoffset() is None and zone is not None:
         when = when.replace(tzinfo=zone)
     if when.utcoffset() is None:  # the meter's own local time, and the meter knows its zone

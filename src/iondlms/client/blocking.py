@@ -216,7 +216,7 @@ class Client:
     def _call(self, call: Call, line: Transport) -> None:
         endpoint, watch = call.endpoint, self._hooks.on_octets
         now = line.now()
-        octets = call.begin(now)
+        octets = call.begun(now)
         if watch is None:
             carry(endpoint, octets, line)
         else:

@@ -225,7 +225,7 @@ class Client:
         watched = None if watch is None else Watched(endpoint, watch)
 
         def begun(call: Call, now: float) -> bytes:
-            octets = call.begin(now)
+            octets = call.begun(now)
             return octets if watched is None else watched.sent(octets, now)
 
         def following(now: float) -> bytes | None:

@@ -54,6 +54,14 @@ class Call(NamedTuple):
     endpoint: ClientEndpoint
     begin: Callable[[float], bytes]
 
+    def begun(self, now: float) -> bytes:
+        """Return the first octets; none, and there is an outcome, for a call that we refuse ourselves."""
+        try:
+            return self.begin(now)
+        except LocalError as error:  # it has ended, and all else is as it was
+            self.endpoint.outcome = Outcome(error=error)
+            return b""
+
 
 class Hang(NamedTuple):
     """Close the connection."""
@@ -166,7 +174,12 @@ class Session:
                 endpoint = found if found is not None and found.associated else (yield from self._open())
                 endpoint.expect(progress)
                 asked = True
-                return (yield from self._run(endpoint, partial(endpoint.get, attribute, access)))
+                try:
+                    yield Call(endpoint, partial(endpoint.get, attribute, access))
+                except BaseException as error:
+                    self._broken(endpoint, error)
+                    raise
+                return _value(endpoint)
             except (PortError, RemoteError, AccessError) as error:
                 if asked:
                     kept = max(kept, endpoint.partial, key=len)
@@ -306,27 +319,28 @@ class Session:
 
     def _run(self, endpoint: ClientEndpoint, begin: Callable[[float], bytes]) -> Operation[bytes]:
         """Have a call carried to its end; return its value or raise its error."""
-
-        def begun(now: float) -> bytes:
-            try:
-                return begin(now)
-            except LocalError as error:  # refused by ourselves: it has ended, and all else is as it was
-                endpoint.outcome = Outcome(error=error)
-                return b""
-
         try:
-            yield Call(endpoint, begun)
-        except PortError:
+            yield Call(endpoint, begin)
+        except BaseException as error:
+            self._broken(endpoint, error)
+            raise
+        return _value(endpoint)
+
+    def _broken(self, endpoint: ClientEndpoint, error: BaseException) -> None:
+        """Note what came of a call that was not carried to its end."""
+        if isinstance(error, PortError):
             self._connected = False
             endpoint.abandon()
-            raise
-        except STOPPED:  # in the middle of an answer
+        elif isinstance(error, STOPPED):  # in the middle of an answer
             endpoint.abandon()
             self._connected = self._connected and self.framing == "hdlc"
-            raise
-        if endpoint.outcome is None:
-            raise LocalError("a call was not carried to its end")
-        value, error = endpoint.outcome
-        if error is not None:
-            raise error
-        return value
+
+
+def _value(endpoint: ClientEndpoint) -> bytes:
+    """Return the value of the call that has ended, or raise its error."""
+    if endpoint.outcome is None:
+        raise LocalError("a call was not carried to its end")
+    value, error = endpoint.outcome
+    if error is not None:
+        raise error
+    return value

@@ -25,6 +25,9 @@ from iondlms.xdlms import AttributeDescriptor, BlockJoiner
 
 METER: Final = make_meter(60)
 LOAD: Final = AttributeDescriptor(7, resolve("load").logical_name, 2)
+CAPTURED: Final = LOAD._replace(attribute_id=3)  # longer than a frame
+PERIOD: Final = LOAD._replace(attribute_id=4)
+NOWHERE: Final = LOAD._replace(attribute_id=9)  # refused
 TARGET: Final = Target.parse("hdlc://meter?timeout=2s&retries=3")
 PARTS: Final = (ClientEndpoint, HdlcLink, Deframer, Primary, Transfer, BlockJoiner)
 
@@ -32,6 +35,18 @@ PARTS: Final = (ClientEndpoint, HdlcLink, Deframer, Primary, Transfer, BlockJoin
 class General(ClientEndpoint):
     def follow(self, data: bytes, now: float) -> bytes | None:
         return None
+
+    def _take_whole(self, data: bytes, now: float) -> bool:
+        return False
+
+
+class Short(ClientEndpoint):
+    taken = 0  # whole answers
+
+    def _take_whole(self, data: bytes, now: float) -> bool:
+        took = super()._take_whole(data, now)
+        self.taken += took
+        return took
 
 
 def fields(one: Any) -> Any:
@@ -42,7 +57,7 @@ def fields(one: Any) -> Any:
         return bytes(one) if isinstance(one, bytearray) else one
     named = [*getattr(type(one), "__slots__", ()), *getattr(one, "__dict__", {})]
     # What is foreseen is what they differ in; the hooks are their own.
-    own = ("_foreseen", "_on_apdu", "progress")
+    own = ("_foreseen", "_on_apdu", "progress", "taken")
     return {name: fields(getattr(one, name)) for name in named if name not in own}
 
 
@@ -56,7 +71,7 @@ class Pair:
         self.seen: tuple[list[Any], list[Any]] = ([], [])
         self.short, self.general = (
             kind(target, "hdlc", on_apdu=lambda *apdu, seen=seen: seen.append(apdu))
-            for kind, seen in zip((ClientEndpoint, General), self.seen, strict=True)
+            for kind, seen in zip((Short, General), self.seen, strict=True)
         )
         for each, seen in zip((self.short, self.general), self.seen, strict=True):
             each.progress = lambda block, octets, seen=seen: seen.append((block, octets))
@@ -142,6 +157,42 @@ def test_both_live_through_the_same(steps: list[tuple[str, int]]) -> None:
     pair.carry(pair.begin("get", LOAD, None))  # and nothing is left over from before
     assert pair.followed, "nothing was foreseen"
     pair.carry(pair.begin("release"))
+
+
+@example([], [])
+@example([("whole", 0), ("silence", 0)], [("twice", 0)])
+@given(*[st.lists(st.tuples(kinds, st.integers(0, 300)), max_size=12)] * 2)
+def test_both_take_whole_answers_alike(first: list[tuple[str, int]], second: list[tuple[str, int]]) -> None:
+    pair = opened()
+    asked: tuple[tuple[AttributeDescriptor, list[tuple[str, int]]], ...] = (
+        (PERIOD, first),
+        (NOWHERE, second),
+        (PERIOD, second),
+        (CAPTURED, first),
+        (PERIOD, []),
+    )
+    for attribute, steps in asked:
+        pair.carry(pair.begin("get", attribute, None), *steps)
+        if not pair.short.associated:
+            return
+    assert isinstance(pair.short, Short)
+    assert pair.short.taken, "no answer was taken whole"
+    assert pair.short.outcome is not None
+    assert pair.short.outcome.value == bytes.fromhex("06 00000384")
+    pair.carry(pair.begin("release"))
+
+
+def test_each_damaged_octet_of_a_whole_answer_is_seen() -> None:
+    pair = opened()
+    asked = pair.begin("get", PERIOD, None)
+    due = pair.meter.receive_data(asked, pair.now)
+    before = fields(pair.short)
+    damaged = [due[:place] + bytes((due[place] ^ 1,)) + due[place + 1 :] for place in range(len(due))]
+    for octets in (*damaged, *[due[:cut] for cut in range(len(due))], due + b"~", due * 2, due * 40):
+        assert not pair.short._take_whole(octets, pair.now)
+    assert fields(pair.short) == before
+    assert pair.short._take_whole(due, pair.now)
+    assert pair.short.outcome == Outcome(bytes.fromhex("06 00000384"))
 
 
 def test_nearly_all_blocks_are_foreseen() -> None:

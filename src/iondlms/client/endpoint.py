@@ -21,7 +21,7 @@ from iondlms.acse import (
 from iondlms.client.answers import RLRQ, Answer, Outcome, Waiting, answer_of, outcome_of, whole_answer
 from iondlms.client.association import aarq, granted, proposed_by
 from iondlms.client.errors import AssociationRefused, LinkError, NoAnswer, ServiceRefused
-from iondlms.client.foreseen import Foreseen
+from iondlms.client.foreseen import Foreseen, answer_in
 from iondlms.client.links import HdlcLink, Link, WrapperLink
 from iondlms.client.url import Target
 from iondlms.codec.axdr import Data
@@ -76,6 +76,7 @@ class ClientEndpoint:
         self._target = target
         self._password = password
         self._on_apdu = on_apdu
+        self._timeout_s = target.timeout_s
         self._proposed = proposed_by(target.client)
         repeats = target.retries if tries is None else tries
         self._link: Link = HdlcLink(target, repeats) if framing == "hdlc" else WrapperLink(target)
@@ -210,12 +211,16 @@ class ClientEndpoint:
             progress(foreseen.data(data), joiner.received)
         if watch is not None:
             watch("TX", foreseen.request, now)
-        self._arm(now)
+        # As `_arm`: nothing is polled for.
+        self._deadline = now + self._timeout_s
+        self._limit = now + self._timeout_s * _LONGEST
         return octets
 
     def receive_data(self, data: bytes, now: float) -> bytes:
         """Take octets and return what is to be sent now; never raises for what was received."""
         self._foreseen = None
+        if self._whole and self._joiner is None and self._take_whole(data, now):
+            return b""
         answer = b""
         for reaction in self._link.receive(data):
             if not self.heard and reaction.event is not None:
@@ -223,13 +228,29 @@ class ClientEndpoint:
                 self.heard = reaction.event is not Event.FAILED or isinstance(self._link, HdlcLink)
             answer += self._react(reaction, now)
         if not answer and self._waiting is not _NOTHING and self._poll_at is None:
-            self._deadline = min(now + self._target.timeout_s, self._limit)
+            self._deadline = min(now + self._timeout_s, self._limit)
         joiner, link = self._joiner, self._link
         if joiner is not None and self._waiting is _ANSWER and self._busy_until is None:
             self._foreseen = (
                 Foreseen.of(link, joiner, CONFIRMED | self._invoke) if isinstance(link, HdlcLink) else None
             )
         return answer
+
+    def _take_whole(self, data: bytes, now: float) -> bool:
+        """Take a frame that carries all that a GET has asked for; False, and nothing done, for any other.
+
+        What the way through the link comes to; nearly all attributes come so.
+        """
+        link, whole = self._link, self._whole
+        value = answer_in(data, link, whole) if isinstance(link, HdlcLink) else None
+        if value is None:
+            return False
+        if self._on_apdu is not None:
+            self._on_apdu("RX", whole + value, now)
+        if self.progress is not None:
+            self.progress(value, len(value))
+        self._end(Outcome(value))
+        return True
 
     def next_deadline(self) -> float | None:
         """Return when `handle_timeout` wants to be called; None while no call is under way."""
@@ -255,7 +276,7 @@ class ClientEndpoint:
         reaction = self._link.timeout()
         if reaction.event is Event.FAILED or reaction == Reaction():
             # A link that has nothing to repeat will not come to anything by waiting either.
-            self._lost(NoAnswer(self._silence(reaction.reason or "no answer")))
+            self._lost(NoAnswer.of(reaction.reason or "no answer", self._target, heard=self.heard))
             return b""
         return self._react(reaction, now)
 
@@ -267,8 +288,8 @@ class ClientEndpoint:
 
     def _arm(self, now: float) -> None:
         self._poll_at = None
-        self._deadline = now + self._target.timeout_s
-        self._limit = now + self._target.timeout_s * _LONGEST
+        self._deadline = now + self._timeout_s
+        self._limit = now + self._timeout_s * _LONGEST
 
     def _react(self, reaction: Reaction, now: float) -> bytes:
         """Do what a link's reaction asks for; return the octets to send."""
@@ -294,18 +315,10 @@ class ClientEndpoint:
                 pass  # UI frames are outside of the conversation, and nothing here wants them
         return octets
 
-    def _silence(self, reason: str) -> str:
-        if self.heard:
-            return f"{reason}: the meter has stopped answering"
-        return (
-            f"{reason}; check the address (unit={self._target.unit}, client={self._target.client}),"
-            " the framing (framing=hdlc or wrapper) and that the meter's port is set to DLMS"
-        )
-
     def _busy(self, now: float) -> None:
         if self._busy_until is None:
-            self._busy_until = now + self._target.timeout_s * _BUSY_TIMEOUTS
-        self._poll_at = now + min(_BUSY_POLL_S, self._target.timeout_s)
+            self._busy_until = now + self._timeout_s * _BUSY_TIMEOUTS
+        self._poll_at = now + min(_BUSY_POLL_S, self._timeout_s)
 
     def _lost(self, error: DlmsError) -> None:
         action, self._state = CLIENT[self._state, ClientInput.LINK_LOST]
@@ -345,13 +358,6 @@ class ClientEndpoint:
                 return self._send(joiner.next_request(CONFIRMED | self._invoke), now)
         if not octets:
             return self._out_of_turn()
-        whole = self._whole
-        if whole and joiner is None and octets.startswith(whole) and len(octets) > len(whole):
-            # What `_deliver` would come to: nearly all attributes come so.
-            value = octets[len(whole) :]
-            if self.progress is not None:
-                self.progress(value, len(value))
-            return self._end(Outcome(value))
         try:
             apdu = answer_of(octets)
         except RemoteError as error:

@@ -6,6 +6,7 @@ from typing import Final
 
 from iondlms.acse import Diagnostic, ServiceProvider, ServiceUser
 from iondlms.client.profile import Profile
+from iondlms.client.url import Target
 from iondlms.errors import PortError, RemoteError
 from iondlms.xdlms import ConfirmedServiceError, ExceptionResponse, ServiceError, StateError
 
@@ -35,6 +36,16 @@ _REFUSED_LINK: Final = (
 
 class NoAnswer(PortError):
     """The meter said nothing in the time it was given, or on the tries it was given."""
+
+    @classmethod
+    def of(cls, reason: str, target: Target, *, heard: bool) -> NoAnswer:
+        """Return the error, with what to look at where the meter was never heard."""
+        if heard:
+            return cls(f"{reason}: the meter has stopped answering")
+        return cls(
+            f"{reason}; check the address (unit={target.unit}, client={target.client}),"
+            " the framing (framing=hdlc or wrapper) and that the meter's port is set to DLMS"
+        )
 
 
 class ClosedAtOnce(PortError):

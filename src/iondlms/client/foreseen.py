@@ -1,4 +1,4 @@
-"""The next block of a long answer over HDLC, foreseen octet by octet.
+"""What is due next over HDLC, foreseen octet by octet: the next block of a long answer above all.
 
 Of an undisturbed transfer all is known beforehand but the data: addresses, numbers and lengths of the frame,
 the head of the block. A frame that begins just so, as long as it must be and with a good FCS, needs neither
@@ -9,14 +9,37 @@ take the general way, which comes to the same for these.
 from __future__ import annotations
 
 from iondlms.client.links import HdlcLink
-from iondlms.hdlc.frame import FLAG, check_information
+from iondlms.hdlc.frame import FLAG, MAX_LENGTH, check_information, fill
 from iondlms.hdlc.transfer import COMMAND_LLC, RESPONSE_LLC, Transfer
 from iondlms.xdlms import BlockJoiner
 
-__all__ = ["Foreseen"]
+__all__ = ["Foreseen", "answer_in"]
 
 _LLC = len(RESPONSE_LLC)
 _TAIL = 3  # FCS and the closing flag
+
+
+def answer_in(data: bytes, link: HdlcLink, begin: bytes) -> bytes | None:
+    """Return what follows `begin` in the APDU, where these octets are the one frame that is due.
+
+    The frame counts as come then. None, and nothing has changed, for any other octets, and for an APDU that
+    begins otherwise, or has no more than that.
+    """
+    length = len(data)
+    if length > MAX_LENGTH:
+        return None
+    transfer = link.in_turn(length)  # the APDU is shorter than that
+    if transfer is None:
+        return None
+    length -= transfer.around
+    if length <= _LLC + len(begin):
+        return None
+    head = transfer.due(length)
+    known = b"%b%b%b" % (head, RESPONSE_LLC, begin)
+    if not data.startswith(known) or data[-1] != FLAG or not check_information(data[len(head) : -1]):
+        return None
+    link.come()
+    return data[len(known) : -_TAIL]
 
 
 class Foreseen:
@@ -26,28 +49,29 @@ class Foreseen:
         "_apdu",
         "_begin",
         "_data",
-        "_information",
+        "_deframer",
         "_invoke",
         "_joiner",
         "_length",
-        "_link",
         "_size",
         "_transfer",
+        "_turns",
         "request",
     )
 
     def __init__(
         self, link: HdlcLink, transfer: Transfer, joiner: BlockJoiner, block: bytes, invoke: int
     ) -> None:
-        self._link = link
+        self._deframer = link.deframer
         self._transfer = transfer
         self._joiner = joiner
         self._invoke = invoke
         self._size = block[-1]  # octets of data in a block
-        self._information = _LLC + len(block) + self._size  # octets of it in the frame
-        head = transfer.due(self._information)
+        information = _LLC + len(block) + self._size  # octets of it in the frame
+        head = transfer.due(information)
+        self._turns = transfer.turns(information, _LLC + joiner.request_size)
         self._begin = head + RESPONSE_LLC + block  # of the frame, up to the data
-        self._length = len(head) + self._information + _TAIL
+        self._length = len(head) + information + _TAIL
         self._data = len(self._begin)  # where it begins in the frame
         self._apdu = len(head) + _LLC
         self.request = b""  # the APDU that `follow` returned a frame with
@@ -73,19 +97,16 @@ class Foreseen:
             or joiner.received + self._size > joiner.limit
         ):
             return None
-        self._link.frames += 1
+        self._deframer.frames += 1
         request = self.request = joiner.go_on(data[self._data : -_TAIL], self._invoke)
         # The request fits: of a link's frames none is shorter than 32 octets of information.
         # Nothing else has changed: this was a block as long as the one before.
         transfer = self._transfer
-        octets = transfer.turn(COMMAND_LLC + request)
-        self._begin = b"%b%b%b%c" % (
-            transfer.due(self._information),
-            RESPONSE_LLC,
-            joiner.head,
-            self._size,
-        )
-        return octets
+        information = COMMAND_LLC + request
+        head, due = self._turns[transfer.send_number]
+        transfer.turned(information)
+        self._begin = b"%b%b%b%c" % (due, RESPONSE_LLC, joiner.head, self._size)
+        return fill(head, information)
 
     def apdu(self, data: bytes) -> bytes:
         """Return the APDU of the frame that was taken."""

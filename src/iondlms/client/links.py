@@ -50,7 +50,7 @@ class HdlcLink:
     """IEC 62056-46: lost and damaged frames are repeated here."""
 
     def __init__(self, target: Target, tries: int) -> None:
-        self._deframer = Deframer()
+        self.deframer = Deframer()  # whoever takes a frame past it counts it there
         self._primary = Primary(
             target.client,
             target.server_address,
@@ -67,7 +67,7 @@ class HdlcLink:
 
     def connect(self) -> Reaction:
         """Send SNRM; half a frame of before is no part of the answer."""
-        self._deframer.flush()
+        self.deframer.flush()
         return Reaction(self._primary.connect())
 
     def disconnect(self) -> Reaction:
@@ -80,7 +80,7 @@ class HdlcLink:
 
     def receive(self, data: bytes) -> Iterable[Reaction]:
         """Take octets; damaged frames are dropped here and asked for again at the time-out."""
-        frames = self._deframer.feed(data)
+        frames = self.deframer.feed(data)
         if len(frames) == 1:
             return (self._primary.receive(frames[0]),)
         return map(self._primary.receive, frames)  # one by one: what comes of one changes what the next is
@@ -90,20 +90,16 @@ class HdlcLink:
 
         What `receive` and `send` do with such a frame and the request that follows it, its `turn` does too.
         """
-        return self._primary.in_turn(apdu) if self._deframer.between_frames else None
+        return self._primary.in_turn(apdu) if self.deframer.between_frames else None
 
-    @property
-    def frames(self) -> int:
-        """Good frames so far; to be counted on for one that came past the deframer."""
-        return self._deframer.frames
-
-    @frames.setter
-    def frames(self, frames: int) -> None:
-        self._deframer.frames = frames
+    def come(self) -> None:
+        """Count the frame that was due, as `receive` does; only where `in_turn` gave the exchange."""
+        self.deframer.frames += 1
+        self._primary.come()
 
     def timeout(self) -> Reaction:
         """Repeat, or poll with RR."""
-        self._deframer.flush()
+        self.deframer.flush()
         return self._primary.timeout()
 
     def poll(self) -> bytes:

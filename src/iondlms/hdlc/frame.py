@@ -261,8 +261,11 @@ def build(
 ) -> bytes:
     """Return a frame from flag to flag; LocalError if it is too long or an address is none."""
     head = build_head(destination, source, control, len(information), segmented)
-    if not information:
-        return head
+    return fill(head, information) if information else head
+
+
+def fill(head: bytes, information: bytes) -> bytes:
+    """Return the frame that begins so, with this information; it must be as long as the head says."""
     register = crc_hqx(information.translate(_REVERSED), _GOOD)
     return b"%b%b%b~" % (head, information, register.to_bytes(2, "big").translate(_REVERSED_INVERTED))
 

@@ -268,6 +268,11 @@ class Primary:
             return None
         return transfer if transfer.at_rest else None
 
+    def come(self) -> None:
+        """Count the frame that was due, as `receive` does; only where `in_turn` gave the exchange."""
+        self.state = _NRM
+        self._transfer.come()
+
     def timeout(self) -> Reaction:
         """Nothing came for too long: repeat, poll, or give up with a `FAILED` event."""
         self.timeouts += 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from iondlms.hdlc.frame import POLL, Control, build, build_head
@@ -63,6 +64,7 @@ class Transfer:
         "_pieces",
         "_source",
         "_unacknowledged",
+        "around",
         "receive_number",
         "send_number",
         "send_size",
@@ -72,6 +74,7 @@ class Transfer:
         self._destination = destination
         self._source = source
         self.send_size = send_size  # octets of information in a frame
+        self.around = 9 + len(destination) + len(source)  # octets of a frame beside the information
         self.send_number = 0  # V(S)
         self.receive_number = 0  # V(R)
         self._left = b""  # the LSDU going out and its LLC
@@ -137,6 +140,26 @@ class Transfer:
         """
         control = self.send_number << 5 | POLL | self.receive_number << 1
         return build_head(self._source, self._destination, control, length)
+
+    def turns(self, due: int, said: int) -> tuple[tuple[bytes, bytes], ...]:
+        """Return, by V(S), what `turn` begins its frame with and what is `due` after it, for these lengths.
+
+        For exchanges in which both sides count on by one, as they do from now on as long as nothing else
+        comes; all meters of one address have them alike.
+        """
+        ahead = self.receive_number - self.send_number & 7
+        return _turns(self._destination, self._source, ahead, due, said)
+
+    def turned(self, information: bytes) -> None:
+        """Count what `turn` counts; the frame itself was made from `turns`."""
+        self.receive_number = self.receive_number + 1 & 7
+        self.send_number = self.send_number + 1 & 7
+        self._unacknowledged, self._more = information, False
+
+    def come(self) -> None:
+        """Count the frame that was `due`: `acknowledge` and `accept`."""
+        self._unacknowledged = b""
+        self.receive_number = self.receive_number + 1 & 7
 
     def foreseen(self, information: bytes) -> bytes:
         """Return the frame that is `due`, from flag to flag, if this is its information."""
@@ -211,3 +234,19 @@ class Transfer:
         whole = bytes(self._parts)
         self._parts.clear()
         return whole
+
+
+@lru_cache(1024)
+def _turns(
+    destination: bytes, source: bytes, ahead: int, due: int, said: int
+) -> tuple[tuple[bytes, bytes], ...]:
+    heads = []
+    for number in range(8):
+        received, after = number + ahead + 1 & 7, number + 1 & 7
+        heads.append(
+            (
+                build_head(destination, source, received << 5 | POLL | number << 1, said),
+                build_head(source, destination, after << 5 | POLL | received << 1, due),
+            )
+        )
+    return tuple(heads)

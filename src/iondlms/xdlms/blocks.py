@@ -181,6 +181,8 @@ class BlockCutter:
 class BlockJoiner:
     """The client's side: takes blocks in order, says which to ask for, keeps what came."""
 
+    request_size: Final = _NEXT.size  # octets of a GetRequestNext
+
     __slots__ = ("_blocks", "_stalled", "block_number", "complete", "error", "head", "limit", "received")
 
     def __init__(self, limit: int = LARGEST_ANSWER) -> None:

@@ -14,6 +14,7 @@ from tests.extras import needs
 
 from iondlms.errors import LocalError
 from iondlms.ion import MemoryLog, Row, RowFormat
+from iondlms.ion.log import found_in
 
 values = st.none() | st.integers(-(1 << 63) + 1, (1 << 63) - 1)
 
@@ -102,6 +103,31 @@ def ring(
         found = [sequence for first, end in runs for sequence in range(first, end)]
         assert found == [number for number, instant in kept if window[0] <= instant <= window[1]]
         assert all(end < first for (_, end), (first, _) in itertools.pairwise(runs))
+
+
+@given(
+    st.lists(st.sampled_from((900, 900, 900, 0, 1, 3600, 86_400)), max_size=40),
+    st.integers(-1000, 100_000),
+    st.integers(-1000, 100_000),
+)
+def test_where_a_range_begins_is_guessed_or_found(steps: list[int], start: int, end: int) -> None:
+    instants = list(itertools.accumulate(steps, initial=0))
+    log = MemoryLog(RowFormat(1), 100)
+    log.extend(rows_at(instants))
+    for window in ((start, end), (instants[len(instants) // 2], instants[-1]), (900 * 3, 900 * 11)):
+        found = [number for first, stop in log.find(*window) for number in range(first, stop)]
+        assert found == [n for n, instant in enumerate(instants) if window[0] <= instant <= window[1]]
+
+
+def test_rows_that_are_evenly_apart_are_looked_at_a_few_times() -> None:
+    looked: list[int] = []
+
+    def instant(number: int) -> int:
+        looked.append(number)
+        return number * 900
+
+    assert found_in(0, [], 350_400, instant, 900 * 100_000, 900 * 100_095) == ((100_000, 100_096),)
+    assert len(looked) == 8
 
 
 def test_a_snapshot_is_cut_where_the_ring_went_on() -> None:

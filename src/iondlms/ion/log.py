@@ -8,7 +8,7 @@ or NumPy can view as it is: `[("utc_ms", "<i8"), ("status", "<u2"), ("values", "
 from __future__ import annotations
 
 import struct
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +19,7 @@ from iondlms.errors import LocalError
 
 __all__ = ["NO_VALUE", "Log", "MemoryLog", "Row", "RowFormat", "found_in"]
 
+_FEW: Final = 8  # rows that are halved rather than guessed at
 _CHUNK: Final = 128  # rows: what a snapshot of a range copies of its two ends, against one reference each
 NO_VALUE: Final = -(1 << 63)  # stands for None in a packed row
 
@@ -232,15 +233,31 @@ class MemoryLog:
             del self._falls[0]
 
 
+def _place(low: int, high: int, instant: Callable[[int], int], wanted_ms: int) -> int:
+    """Return the first of the rows whose instant is not before the wanted one, `high` for none."""
+    if high - low > _FEW:
+        begins, ends = instant(low), instant(high - 1)
+        if wanted_ms <= begins:
+            return low
+        if wanted_ms > ends:
+            return high
+        guess = low + -(-(wanted_ms - begins) * (high - 1 - low) // (ends - begins))
+        if instant(guess) >= wanted_ms > instant(guess - 1):
+            return guess
+    return low + bisect_left(range(low, high), wanted_ms, key=instant)
+
+
 def found_in(
     first: int, falls: Sequence[int], end: int, instant: Callable[[int], int], start_ms: int, end_ms: int
 ) -> tuple[tuple[int, int], ...]:
-    """Return the rows within two instants as runs (first, end): by halving, between the falls."""
+    """Return the rows within two instants as runs (first, end): by halving, between the falls.
+
+    Where rows are as far apart as they mostly are, both ends are where the times of first and last row say.
+    """
     found: list[tuple[int, int]] = []
     for low, high in pairwise([first, *falls, end]):
-        numbers = range(low, high)
-        begin = low + bisect_left(numbers, start_ms, key=instant)
-        stop = low + bisect_right(numbers, end_ms, key=instant)
+        begin = _place(low, high, instant, start_ms)
+        stop = _place(low, high, instant, end_ms + 1)
         if begin >= stop:
             continue
         if found and found[-1][1] == begin:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from datetime import UTC, datetime
 from typing import Final
 
@@ -130,5 +131,9 @@ def test_a_day_is_one_piece_and_no_rows_are_none() -> None:
 def test_many_instants_are_shown_as_each(deviation: str) -> None:
     shown, _ = view("Europe/Madrid", deviation=deviation)
     quarters = [AUTUMN + n * 900_000 for n in range(-4, 8)]
-    for instants in (quarters, quarters[:3], quarters[6:], quarters[::-1], quarters[:2] * 2, [AUTUMN + 10]):
-        assert shown.shown_all(instants) == [shown.shown(instant) for instant in instants]
+    winter, _ = view("America/Lima", deviation=deviation)  # other octets of the same instants
+    year = [AUTUMN + n * 900_000 for n in range(4, 400)]  # longer than what is remembered
+    days = (quarters, quarters[:3], quarters[6:], quarters[::-1], quarters[:2] * 2, [AUTUMN + 10])
+    for instants in (*days, year, year[::-1]):
+        for each in (shown, winter, shown):
+            assert each.shown_all(array("q", instants)) == [each.shown(instant) for instant in instants]

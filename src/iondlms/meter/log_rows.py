@@ -27,7 +27,7 @@ _SIGN: Final = bytes(128) + b"\xff" * 128  # of a number, by its top octet
 
 
 class _View(Protocol):
-    def shown_all(self, instants: Sequence[int]) -> Octets:
+    def shown_all(self, instants: array[int]) -> Octets:
         """Return the date-times of UTC milliseconds."""
 
     def instant(self, time: DateTime, *, last: bool = False) -> int:
@@ -101,8 +101,8 @@ class LogRows:
             return Stored(packed, place, stride, count, "H")
         if place != _UTC_MS and _fit(packed, place, stride, tag):
             return Stored(packed, place, stride, count, FIXED[tag])
-        wide = cast("list[int]", numbers(packed, place, stride, count, "q", "little").tolist())
-        return self._columns.view.shown_all(wide) if place == _UTC_MS else _fitting(wide, tag)
+        wide = cast("array[int]", numbers(packed, place, stride, count, "q", "little"))
+        return self._columns.view.shown_all(wide) if place == _UTC_MS else _fitting(wide.tolist(), tag)
 
 
 # A plan is some microseconds of work, and every meter of a fleet has the same few.

@@ -6,6 +6,7 @@ COSEM has date-times, types, scalers and units.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -66,6 +67,7 @@ NOT_DEFINED: Final = 0
 CRYSTAL: Final = 1
 MAINS_50_HZ: Final = 2
 MAINS_60_HZ: Final = 3
+_DAY: Final = 192 * 8  # octets of instants that are kept: a day of quarter hours, and the same again
 _TAGS: Final = {"long64": Tag.LONG64, "double-long": Tag.DOUBLE_LONG}
 _RANGE: Final = {Tag.DOUBLE_LONG: 1 << 31, Tag.LONG64: 1 << 63}
 
@@ -94,22 +96,21 @@ class ClockView:
         offset = 0 if self._deviation == "utc" else clock.offset_min(utc_ms)
         return local_octets(utc_ms + offset * 60_000) + self._tail(offset)
 
-    def shown_all(self, instants: Sequence[int]) -> Octets:
-        """Return the same of many instants, one at least."""
+    def shown_all(self, instants: array[int]) -> Octets:
+        """Return the same of many instants (code q), one at least."""
         clock = self._ion.clock
-        ordered = sorted(instants)  # they are in order but where the clock was set back, and that is quick
-        switch = None if self._deviation == "utc" else clock.next_dst_switch(ordered[0])
-        if switch is not None and switch <= ordered[-1]:
+        column = instants.tobytes()
+        usual = len(column) <= _DAY
+        first, last = _usual_span(column) if usual else _span(column)
+        switch = None if self._deviation == "utc" else clock.next_dst_switch(first)
+        if switch is not None and switch <= last:
             return Octets(b"".join(map(self.shown, instants)), 12)
-        offset = 0 if self._deviation == "utc" else clock.offset_min(ordered[0])
-        offset_ms = offset * 60_000
-        return date_times([at + offset_ms for at in instants], self._tail(offset))
+        offset = 0 if self._deviation == "utc" else clock.offset_min(first)
+        return (_usual_shown if usual else _shown)(column, offset, self._tail(offset))
 
     def _tail(self, offset: int) -> bytes:
         daylight = offset != self._ion.clock.tz_offset_min and self._deviation != "utc"
-        deviation = {"reversed": offset, "unspecified": NO_DEVIATION}.get(self._deviation, -offset)
-        status = ClockStatus.DAYLIGHT_SAVING if daylight else ClockStatus(0)
-        return deviation.to_bytes(2, "big", signed=True) + bytes((status,))
+        return _tail(offset, self._deviation, daylight)
 
     def time(self) -> DateTime:
         """Return the present time."""
@@ -223,6 +224,31 @@ class ClockView:
         if hertz is None:
             return NOT_DEFINED  # whoever sets the time over the line may have it from anywhere
         return MAINS_50_HZ if hertz < 55_000 else MAINS_60_HZ
+
+
+@lru_cache(maxsize=64)
+def _tail(offset: int, deviation: str, daylight: bool) -> bytes:
+    """Return deviation and clock status of a local time that is `offset` minutes ahead of UTC."""
+    minutes = {"reversed": offset, "unspecified": NO_DEVIATION}.get(deviation, -offset)
+    status = ClockStatus.DAYLIGHT_SAVING if daylight else ClockStatus(0)
+    return minutes.to_bytes(2, "big", signed=True) + bytes((status,))
+
+
+def _span(column: bytes) -> tuple[int, int]:
+    """Return the first and the last of a column of instants, in time."""
+    instants = array("q", column)
+    return min(instants), max(instants)
+
+
+def _shown(column: bytes, offset: int, tail: bytes) -> Octets:
+    """Return the date-times of a column of instants."""
+    offset_ms = offset * 60_000
+    return date_times([at + offset_ms for at in array("q", column)], tail)
+
+
+# All meters of a fleet have the same instants in a day, and are asked for the same day.
+_usual_span: Final = lru_cache(maxsize=64)(_span)
+_usual_shown: Final = lru_cache(maxsize=64)(_shown)
 
 
 # Of a range that is asked of many meters it is the same.

@@ -9,7 +9,7 @@ take the general way, which comes to the same for these.
 from __future__ import annotations
 
 from iondlms.client.links import HdlcLink
-from iondlms.hdlc.frame import FLAG, MAX_LENGTH, check_information, fill
+from iondlms.hdlc.frame import FLAG, check_information, fill
 from iondlms.hdlc.transfer import COMMAND_LLC, RESPONSE_LLC, Transfer
 from iondlms.xdlms import BlockJoiner
 
@@ -25,21 +25,11 @@ def answer_in(data: bytes, link: HdlcLink, begin: bytes) -> bytes | None:
     The frame counts as come then. None, and nothing has changed, for any other octets, and for an APDU that
     begins otherwise, or has no more than that.
     """
-    length = len(data)
-    if length > MAX_LENGTH:
-        return None
-    transfer = link.in_turn(length)  # the APDU is shorter than that
-    if transfer is None:
-        return None
-    length -= transfer.around
-    if length <= _LLC + len(begin):
-        return None
-    head = transfer.due(length)
-    known = b"%b%b%b" % (head, RESPONSE_LLC, begin)
-    if not data.startswith(known) or data[-1] != FLAG or not check_information(data[len(head) : -1]):
-        return None
-    link.come()
-    return data[len(known) : -_TAIL]
+    transfer = link.in_turn(len(data))  # the APDU is shorter than that
+    answer = None if transfer is None else transfer.whole(data, RESPONSE_LLC + begin)
+    if answer is not None:
+        link.come()
+    return answer
 
 
 class Foreseen:

@@ -202,6 +202,22 @@ class Secondary:
         self._talking = None if self._links is None else self._links.get(client)
         return reaction if reaction.event is None else reaction._replace(client=client)
 
+    def whole(self, data: bytes) -> Reaction | None:
+        """Take octets that are the one request that is due, whole, in a frame; None for any others.
+
+        What the deframer and `receive` come to, who must not hold the beginning of another frame.
+        """
+        link = self._talking
+        if link is None or link.state is not _NRM or not link.transfer.at_rest:
+            return None
+        transfer = link.transfer
+        lsdu = transfer.whole(data, COMMAND_LLC)
+        if lsdu is None or len(COMMAND_LLC) + len(lsdu) > link.whole_request:
+            return None
+        transfer.come()
+        link.polled = True
+        return Reaction(b"", _LSDU, link.client, lsdu)
+
     def _expected(self, link: _Link, frame: Frame) -> Reaction | None:
         """Take the one frame that is due in a conversation without trouble; None for any other.
 

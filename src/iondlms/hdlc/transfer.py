@@ -11,12 +11,13 @@ from enum import Enum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from iondlms.hdlc.frame import POLL, Control, build, build_head
+from iondlms.hdlc.frame import FLAG, MAX_LENGTH, POLL, Control, build, build_head, check_information
 
 __all__ = ["COMMAND_LLC", "RESPONSE_LLC", "Acknowledgement", "Event", "Reaction", "Transfer"]
 
 COMMAND_LLC: Final = bytes.fromhex("E6 E6 00")
 RESPONSE_LLC: Final = bytes.fromhex("E6 E7 00")
+_TAIL: Final = 3  # FCS and the closing flag
 
 
 class Event(Enum):
@@ -160,6 +161,21 @@ class Transfer:
         """Count the frame that was `due`: `acknowledge` and `accept`."""
         self._unacknowledged = b""
         self.receive_number = self.receive_number + 1 & 7
+
+    def whole(self, data: bytes, begin: bytes) -> bytes | None:
+        """Return what follows `begin` in the information, where these octets are the one frame that is `due`.
+
+        From flag to flag, undamaged, and with something that follows; None for any others. Nothing is counted
+        yet: that is for `come`.
+        """
+        information = len(data) - self.around
+        if information <= len(begin) or len(data) > MAX_LENGTH:
+            return None
+        head = self.due(information)
+        known = head + begin
+        if not data.startswith(known) or data[-1] != FLAG or not check_information(data[len(head) : -1]):
+            return None
+        return data[len(known) : -_TAIL]
 
     def foreseen(self, information: bytes) -> bytes:
         """Return the frame that is `due`, from flag to flag, if this is its information."""

@@ -9,7 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple, Protocol
 
-from iondlms.hdlc import COMMAND_LLC, RESPONSE_LLC, Deframer, Event, Frame, Kind, Secondary, Transfer
+from iondlms.hdlc import (
+    COMMAND_LLC,
+    RESPONSE_LLC,
+    Deframer,
+    Event,
+    Frame,
+    Kind,
+    Reaction,
+    Secondary,
+    Transfer,
+)
 from iondlms.meter.refusals import Cause, refusal
 from iondlms.meter.service import MANAGEMENT_LOGICAL_DEVICE, Application, Association, LinkLimits
 from iondlms.wrapper import NO_STATION, Oversized, Wpdu, WrapperDeframer
@@ -23,6 +33,7 @@ _FLAG: Final = 0x7E
 _LSDU: Final = Event.LSDU  # of an enum's class each member is looked up by a function
 _WRAPPER_START: Final = b"\x00\x01"
 _LARGEST_WPDU: Final = 0xFFFF
+_GET: Final = b"\xc0"  # how a GET begins, which leaves the meter as it is
 _TOO_LONG: Final = refusal(Cause.TOO_LONG)
 
 
@@ -272,7 +283,13 @@ class _HdlcLine:
 
     def receive(self, data: bytes, now: float) -> bytes:
         self.due = None
-        frames = self._deframer.feed(data)
+        deframer = self._deframer
+        if deframer.between_frames:
+            reaction = self._secondary.whole(data)
+            if reaction is not None:
+                deframer.frames += 1
+                return self._react(reaction, now)
+        frames = deframer.feed(data)
         if len(frames) == 1:
             return self.answer(frames[0], now)
         return b"".join([self.answer(frame, now) for frame in frames])
@@ -280,9 +297,12 @@ class _HdlcLine:
     def answer(self, frame: Frame, now: float) -> bytes:
         self.due = None
         reaction = self._secondary.receive(frame)
-        event, client = reaction.event, reaction.client
-        if event is None:
+        if reaction.event is None:
             return b"" if self._kept_silent(frame) else reaction.octets
+        return self._react(reaction, now)
+
+    def _react(self, reaction: Reaction, now: float) -> bytes:
+        event, client = reaction.event, reaction.client
         if event is _LSDU:
             association, limits = self._associations[client]
             cutter = association.cutter
@@ -295,7 +315,8 @@ class _HdlcLine:
             else:
                 self._meter.pass_time(now)
                 lsdu = association.handle(reaction.lsdu, limits)
-                self._meter.pass_time(now)  # what a SET has done is kept at once
+                if reaction.lsdu[:1] != _GET:
+                    self._meter.pass_time(now)  # what a SET has done is kept at once
                 octets = reaction.octets + self._secondary.answer(client, lsdu, association.rest)
             self._foresee(association)
             return octets

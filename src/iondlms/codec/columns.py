@@ -37,6 +37,10 @@ __all__ = [
 
 # Wider rows go the general way: plans are remembered, and a peer must not choose how large they get.
 MAX_COLUMNS: Final = 128
+_KEPT: Final = 64  # shapes that are remembered
+_BEGIN: Final = (
+    4  # octets that nearly tell the shapes apart: structure, columns, type and length of the first
+)
 _MOST_SHAPES: Final = 8  # that a row is tried with before it goes the general way
 _MOST_TRIED: Final = 32  # rows of one buffer that shapes are made of: one of ever new shapes is not worth it
 
@@ -123,6 +127,14 @@ class Shape:
         self._checked = struct.Struct(checked)  # what must be the same, a value, what must be the same, ...
         self._values = struct.Struct(values)
         self._picked = tuple(picked) if -1 in picked else None  # null-data have no value to unpack
+
+    def fits(self, octets: bytes, start: int, count: int) -> bool:
+        """Whether so many rows of this shape stand there."""
+        stop = start + count * self.stride
+        for offset, octet in self.constants:
+            if octets[start + offset : stop : self.stride] != octet * count:
+                return False
+        return True
 
     def rows(self, octets: memoryview) -> list[Row]:
         """Return the rows of octets that are whole rows of this shape."""
@@ -322,24 +334,27 @@ class uncollected:  # noqa: N801  # used as a function
 def _decode_alike(reader: Reader, octets: bytes, count: int, *, partial: bool) -> StridedTable | None:
     """Return rows that all look like the first; None if they do not."""
     start = reader.position
+    left = len(octets) - start
+    begin = octets[start : start + _BEGIN]
+    usual = _usual_shapes.get(begin)
+    if usual is not None and left == count * usual.stride and usual.fits(octets, start, count):
+        return StridedTable(octets, start, count, usual)
     first = Reader(octets, start)
     try:
         row = decode_data(first, MAX_DEPTH - 1)
     except DecodeError:
         return None
     stride = first.position - start
-    left = len(octets) - start
     if partial:
         count = min(count, left // stride)
     elif left != count * stride:
         return None
     shape = _shape_of(row, stride)
-    if shape is None:
+    if shape is None or not shape.fits(octets, start, count):
         return None
-    stop = start + count * stride
-    for offset, octet in shape.constants:
-        if octets[start + offset : stop : stride] != octet * count:
-            return None
+    if len(_usual_shapes) >= _KEPT:
+        _usual_shapes.clear()
+    _usual_shapes[begin] = shape
     return StridedTable(octets, start, count, shape)
 
 
@@ -407,7 +422,9 @@ def _cells(row: Data) -> tuple[tuple[Tag, int], ...] | None:
 
 
 # Remembered, since most buffers have one of a few shapes; few, since a peer may choose them.
-_shape: Final = lru_cache(maxsize=64)(Shape)
+_shape: Final = lru_cache(maxsize=_KEPT)(Shape)
+# By how their rows begin: a buffer that begins so is tried with the shape before its first row is read.
+_usual_shapes: Final[dict[bytes, Shape]] = {}
 
 
 def _shape_of(row: Data, size: int) -> Shape | None:

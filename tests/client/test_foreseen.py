@@ -32,7 +32,16 @@ TARGET: Final = Target.parse("hdlc://meter?timeout=2s&retries=3")
 PARTS: Final = (ClientEndpoint, HdlcLink, Deframer, Primary, Transfer, BlockJoiner)
 
 
+class GeneralLink(HdlcLink):
+    def _whole(self, data: bytes) -> bytes | None:
+        return None
+
+
 class General(ClientEndpoint):
+    def __init__(self, target: Target, *arguments: Any, **more: Any) -> None:
+        super().__init__(target, *arguments, **more)
+        self._link = GeneralLink(target, target.retries)
+
     def follow(self, data: bytes, now: float) -> bytes | None:
         return None
 

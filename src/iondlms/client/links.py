@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 
 from iondlms.client.url import Target
-from iondlms.hdlc import Deframer, Event, Primary, Reaction, Transfer
+from iondlms.hdlc import RESPONSE_LLC, Deframer, Event, Primary, Reaction, Transfer
 from iondlms.wrapper import Wpdu, WrapperDeframer
 
 __all__ = ["HdlcLink", "Link", "WrapperLink"]
@@ -50,6 +50,7 @@ class HdlcLink:
     """IEC 62056-46: lost and damaged frames are repeated here."""
 
     def __init__(self, target: Target, tries: int) -> None:
+        self._client = target.client
         self.deframer = Deframer()  # whoever takes a frame past it counts it there
         self._primary = Primary(
             target.client,
@@ -80,13 +81,22 @@ class HdlcLink:
 
     def receive(self, data: bytes) -> Iterable[Reaction]:
         """Take octets; damaged frames are dropped here and asked for again at the time-out."""
+        lsdu = self._whole(data)
+        if lsdu is not None:
+            self.come()
+            return (Reaction(b"", Event.LSDU, self._client, lsdu),)
         frames = self.deframer.feed(data)
         if len(frames) == 1:
             return (self._primary.receive(frames[0]),)
         return map(self._primary.receive, frames)  # one by one: what comes of one changes what the next is
 
+    def _whole(self, data: bytes) -> bytes | None:
+        """Return the APDU of octets that are the one frame that is due; None for any others."""
+        transfer = self.in_turn(len(data))  # the APDU is shorter than that
+        return None if transfer is None else transfer.whole(data, RESPONSE_LLC)
+
     def in_turn(self, apdu: int) -> Transfer | None:
-        """Return the exchange where nothing but a frame with an APDU of that length, whole, is due.
+        """Return the exchange where nothing but a frame with an APDU of that length at most, whole, is due.
 
         What `receive` and `send` do with such a frame and the request that follows it, its `turn` does too.
         """

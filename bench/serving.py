@@ -24,6 +24,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from iondlms.client import Hooks, Target, blocking
 from iondlms.meter import load
 from iondlms.meter.host import MeterHost
+from iondlms.ports.loop import settle
 
 __all__ = ["LOOPS", "Conversation", "Server", "bare", "bare_blocking", "own_cpu_s", "record", "run", "target"]
 
@@ -159,6 +160,7 @@ async def _serve_bare(count: int, file: str) -> None:
     answers = [bytes.fromhex(answer) for answer in json.loads(Path(file).read_text("ascii"))]
     loop = asyncio.get_running_loop()
     servers = [await loop.create_server(lambda: _Bare(answers), "127.0.0.1", 0) for _ in range(count)]
+    settle()
     print(*[server.sockets[0].getsockname()[1] for server in servers], flush=True)
     await asyncio.Event().wait()
 
@@ -171,6 +173,7 @@ async def _serve_meters(count: int, rows: str, settings: Sequence[str]) -> None:
         host = MeterHost(load(None, given))
         await host.start()
         hosts.append(host)
+    settle()
     print(*[host.ports[0].url.rpartition(":")[2] for host in hosts], flush=True)
     await asyncio.Event().wait()
 

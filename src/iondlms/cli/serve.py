@@ -22,7 +22,7 @@ from iondlms.meter.control import Control
 from iondlms.meter.site import Site, load_checked
 from iondlms.meter.site_host import SiteHost
 from iondlms.ports.control import ControlServer
-from iondlms.ports.loop import run
+from iondlms.ports.loop import run, settle
 
 __all__ = ["serve", "settings_of"]
 
@@ -132,6 +132,7 @@ async def _serve(load: Callable[[], Config | Site], control: Path | None) -> Non
             click.echo(f"listening {port.name} {port.url}")
         for line in _stopped_recorders(host):
             _LOG.warning("%s", line)
+        settle()
         click.echo("ready")
 
     config = load()

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple, Protocol
 
 from iondlms.codec.axdr import MAX_DEPTH, Data, decode, decode_data, decode_structures
 from iondlms.codec.octets import Octets, numbers
+from iondlms.codec.patterns import Pattern
 from iondlms.codec.plan import Cells, Row
 from iondlms.codec.reader import Reader, encode_length
 from iondlms.codec.tags import FIXED, Tag
@@ -42,6 +43,9 @@ _BEGIN: Final = (
     4  # octets that nearly tell the shapes apart: structure, columns, type and length of the first
 )
 _MOST_SHAPES: Final = 8  # that a row is tried with before it goes the general way
+_AT_FIRST: Final = 32
+_MOST_AT_ONCE: Final = 1024
+_FEW: Final = 4
 _MOST_TRIED: Final = 32  # rows of one buffer that shapes are made of: one of ever new shapes is not worth it
 
 
@@ -144,18 +148,18 @@ class Shape:
         picked = self._picked
         return [tuple([(*row, None)[at] for at in picked]) for row in found]
 
-    def row(self, octets: bytes, position: int) -> Row | None:
-        """Return the row at this position if there is one of this shape."""
+    def row(self, octets: bytes, position: int) -> tuple[Row, int] | None:
+        """Return the row at this position if there is one of this shape, and where it ends."""
         if len(octets) - position < self.stride:
             return None
         found = self._checked.unpack_from(octets, position)
         if found[::2] != self._heads:
             return None
-        row = found[1::2]
+        row, stop = found[1::2], position + self.stride
         if self._picked is None:
-            return row
+            return row, stop
         row += (None,)
-        return tuple([row[at] for at in self._picked])
+        return tuple([row[at] for at in self._picked]), stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,17 +365,24 @@ def _decode_alike(reader: Reader, octets: bytes, count: int, *, partial: bool) -
 def _decode_any(octets: bytes, position: int, count: int, *, partial: bool) -> list[Row]:
     """Return rows of any shapes: each by a shape that was seen before, or the general way."""
     rows: list[Row] = []
-    shapes: list[Shape] = []  # that which fitted last in front
+    shapes: list[Shape | Pattern] = []  # that which fitted last in front
     tried = 0
+    at_once = _AT_FIRST  # rows that a pattern is tried with; 0 once it is not worth it
     while len(rows) < count:
         for shape in shapes:
-            row = shape.row(octets, position)
-            if row is not None:
+            whole = shape.row(octets, position)
+            if whole is not None:
+                row, position = whole
                 rows.append(row)
-                position += shape.stride
                 if shape is not shapes[0]:
                     shapes.remove(shape)
                     shapes.insert(0, shape)
+                if at_once and isinstance(shape, Pattern) and count - len(rows) >= _FEW:
+                    several = shape.rows(octets, position, min(at_once, count - len(rows)))
+                    at_once = at_once // 4 if several is None else min(at_once * 2, _MOST_AT_ONCE)
+                    if several is not None:
+                        rows += several[0]
+                        position = several[1]
                 break
         else:
             if partial and position == len(octets):
@@ -379,8 +390,8 @@ def _decode_any(octets: bytes, position: int, count: int, *, partial: bool) -> l
             begin = position
             try:
                 # All at once where no shape was found, since then none will be.
-                several = 1 if partial or shapes or tried < _MOST_TRIED else count - len(rows)
-                found, position = decode_structures(octets, begin, several, MAX_DEPTH - 1)
+                alone = 1 if partial or shapes or tried < _MOST_TRIED else count - len(rows)
+                found, position = decode_structures(octets, begin, alone, MAX_DEPTH - 1)
             except DecodeError:
                 if partial and not _is_whole(octets, begin):
                     return rows
@@ -388,7 +399,7 @@ def _decode_any(octets: bytes, position: int, count: int, *, partial: bool) -> l
             rows += found
             if tried < _MOST_TRIED:
                 tried += 1
-                learnt = _shape_of(decode_data(Reader(octets, begin), MAX_DEPTH - 1), position - begin)
+                learnt = _learnt(decode_data(Reader(octets, begin), MAX_DEPTH - 1), position - begin)
                 if learnt is not None:
                     shapes.insert(0, learnt)
                     del shapes[_MOST_SHAPES:]
@@ -419,6 +430,14 @@ def _cells(row: Data) -> tuple[tuple[Tag, int], ...] | None:
         else:
             return None
     return tuple(cells)
+
+
+def _learnt(row: Data, size: int) -> Shape | Pattern | None:
+    """Return what other rows may have in common with one; None if nothing is worth to be tried with them."""
+    cells = _cells(row)
+    if cells is not None and all(tag is not Tag.OCTET_STRING or octets == 12 for tag, octets in cells):
+        return _shape_of(row, size)
+    return Pattern.of(row, MAX_COLUMNS)  # strings that are no date-times vary in length
 
 
 # Remembered, since most buffers have one of a few shapes; few, since a peer may choose them.

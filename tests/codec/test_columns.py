@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.codec.strategies import INTEGERS, bounds, data_values, values_of
 
 from iondlms.codec import columns
+from iondlms.codec import shapes as shapes_module
 from iondlms.codec.axdr import NULL, CompactArray, Data, Tag, Value, decode, encode_data
 from iondlms.codec.columns import decode_rows
 from iondlms.codec.datetimes import DateTime
@@ -249,13 +250,13 @@ def test_shapes_that_a_peer_chooses_are_not_hoarded() -> None:
     def wide(width: int) -> bytes:
         return encode_data(array([structure(*[unsigned(1)] * width)] * 2))
 
-    columns._shape.cache_clear()
+    shapes_module._shape.cache_clear()
     for width in range(2000, 2010):
         decode_rows(wide(width))
-    assert columns._shape.cache_info().currsize == 0
+    assert shapes_module._shape.cache_info().currsize == 0
     for width in range(1, 101):
         decode_rows(wide(width))
-    assert columns._shape.cache_info().currsize <= 64
+    assert shapes_module._shape.cache_info().currsize <= 64
 
 
 # --- what a broken transfer leaves -----------------------------------------------------------------

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from tests.codec.strategies import data_values, values_of
 
 from iondlms.codec.axdr import NULL, Data, decode, decode_structures, encode_data
-from iondlms.codec.columns import MAX_COLUMNS, decode_rows
+from iondlms.codec.columns import decode_rows
 from iondlms.codec.make import array, double_long, integer, octet_string, structure, visible_string
 from iondlms.codec.patterns import Pattern
+from iondlms.codec.shapes import MAX_COLUMNS
 from iondlms.codec.tags import FIXED, Tag
 from iondlms.errors import DecodeError
 

@@ -3,47 +3,40 @@
 The rows of one profile have one shape: tags and lengths stand at fixed offsets, so a row is a record of
 fixed stride. Decoding checks the tags of *all* rows with one strided comparison an offset, in C, and then
 takes out a column, or unpacks rows without their tags. Rows of several shapes are read one by one with the
-shapes that were seen before; a row of variable length goes through `axdr`. A property test holds all equal.
+shapes that were seen before, rows with strings of any length by what stands between those (`patterns`), all
+others by `axdr`. Property tests hold all equal.
 """
 
 from __future__ import annotations
 
 import gc
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from operator import itemgetter
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from iondlms.codec.axdr import MAX_DEPTH, Data, decode, decode_data, decode_structures
 from iondlms.codec.octets import Octets, numbers
 from iondlms.codec.patterns import Pattern
 from iondlms.codec.plan import Cells, Row
-from iondlms.codec.reader import Reader, encode_length
-from iondlms.codec.tags import FIXED, Tag
+from iondlms.codec.reader import Reader
+from iondlms.codec.shapes import KEPT, MAX_COLUMNS, Field, Shape, cells_of, shape_of
+from iondlms.codec.tags import Tag
 from iondlms.errors import DecodeError
 
 __all__ = [
     "Cells",
-    "Field",
     "ListedTable",
     "Row",
-    "Shape",
     "StridedTable",
     "Table",
     "decode_rows",
     "decode_table",
 ]
 
-# Wider rows go the general way: plans are remembered, and a peer must not choose how large they get.
-MAX_COLUMNS: Final = 128
-_KEPT: Final = 64  # shapes that are remembered
-_BEGIN: Final = (
-    4  # octets that nearly tell the shapes apart: structure, columns, type and length of the first
-)
+_BEGIN: Final = 4  # octets that nearly tell shapes apart: structure, columns, type and length of the first
 _MOST_SHAPES: Final = 8  # that a row is tried with before it goes the general way
-_AT_FIRST: Final = 32
+_AT_FIRST: Final = 32  # rows that a pattern is tried with at once, more each time it was right
 _MOST_AT_ONCE: Final = 1024
 _FEW: Final = 4
 _MOST_TRIED: Final = 32  # rows of one buffer that shapes are made of: one of ever new shapes is not worth it
@@ -76,90 +69,6 @@ class Table(Protocol):
     def chosen(self, places: Sequence[int]) -> Table:
         """Return these columns alone, in this order; IndexError if one is not there."""
         ...
-
-
-class Field(NamedTuple):
-    """Where the value of a column stands in a row."""
-
-    tag: Tag
-    offset: int
-    size: int  # octets
-    code: str  # of a number in `struct` and `array`; empty for octets and null-data
-
-
-class Shape:
-    """What rows of one shape have in common: the octets that are the same, and where the values stand."""
-
-    __slots__ = ("_checked", "_heads", "_picked", "_values", "constants", "fields", "stride")
-
-    def __init__(self, cells: Sequence[tuple[Tag, int]]) -> None:
-        """Take tag and octets of each cell; the octets are believed for octet-strings only."""
-        head = bytes((Tag.STRUCTURE,)) + encode_length(len(cells))
-        checked, values = ">", ">"
-        heads: list[bytes] = []
-        constants: list[tuple[int, bytes]] = []
-        fields: list[Field] = []
-        picked: list[int] = []
-        offset = 0
-        for tag, length in cells:
-            head += bytes((tag, length) if tag is Tag.OCTET_STRING else (tag,))
-            if tag is Tag.NULL_DATA:
-                fields.append(Field(tag, offset + len(head), 0, ""))
-                picked.append(-1)
-                continue
-            code = f"{length}s" if tag is Tag.OCTET_STRING else FIXED[tag]
-            size = struct.calcsize(f">{code}")
-            checked += f"{len(head)}s{code}"
-            values += f"{len(head)}x{code}"
-            constants += [(offset + at, head[at : at + 1]) for at in range(len(head))]
-            picked.append(len(heads))
-            heads.append(head)
-            offset += len(head)
-            fields.append(Field(tag, offset, size, "" if code.endswith("s") else code))
-            offset += size
-            head = b""
-        if head:  # null-data behind the last value
-            checked += f"{len(head)}s"
-            values += f"{len(head)}x"
-            constants += [(offset + at, head[at : at + 1]) for at in range(len(head))]
-            heads.append(head)
-            offset += len(head)
-        self.stride = offset
-        self.fields = tuple(fields)
-        self.constants = tuple(constants)  # offset, and the octet that must stand there in each row
-        self._heads = tuple(heads)
-        self._checked = struct.Struct(checked)  # what must be the same, a value, what must be the same, ...
-        self._values = struct.Struct(values)
-        self._picked = tuple(picked) if -1 in picked else None  # null-data have no value to unpack
-
-    def fits(self, octets: bytes, start: int, count: int) -> bool:
-        """Whether so many rows of this shape stand there."""
-        stop = start + count * self.stride
-        for offset, octet in self.constants:
-            if octets[start + offset : stop : self.stride] != octet * count:
-                return False
-        return True
-
-    def rows(self, octets: memoryview) -> list[Row]:
-        """Return the rows of octets that are whole rows of this shape."""
-        found = self._values.iter_unpack(octets)
-        if self._picked is None:
-            return list(found)
-        picked = self._picked
-        return [tuple([(*row, None)[at] for at in picked]) for row in found]
-
-    def row(self, octets: bytes, position: int) -> tuple[Row, int] | None:
-        """Return the row at this position if there is one of this shape, and where it ends."""
-        if len(octets) - position < self.stride:
-            return None
-        found = self._checked.unpack_from(octets, position)
-        if found[::2] != self._heads:
-            return None
-        row, stop = found[1::2], position + self.stride
-        if self._picked is None:
-            return row, stop
-        row += (None,)
-        return tuple([row[at] for at in self._picked]), stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,10 +262,10 @@ def _decode_alike(reader: Reader, octets: bytes, count: int, *, partial: bool) -
         count = min(count, left // stride)
     elif left != count * stride:
         return None
-    shape = _shape_of(row, stride)
+    shape = shape_of(row, stride)
     if shape is None or not shape.fits(octets, start, count):
         return None
-    if len(_usual_shapes) >= _KEPT:
+    if len(_usual_shapes) >= KEPT:
         _usual_shapes.clear()
     _usual_shapes[begin] = shape
     return StridedTable(octets, start, count, shape)
@@ -417,39 +326,13 @@ def _is_whole(octets: bytes, position: int) -> bool:
     return True
 
 
-def _cells(row: Data) -> tuple[tuple[Tag, int], ...] | None:
-    """Return tag and octets of each cell, or None if a cell's length could vary unseen."""
-    if row.tag is not Tag.STRUCTURE or not 0 < len(row.items()) <= MAX_COLUMNS:
-        return None
-    cells: list[tuple[Tag, int]] = []
-    for cell in row.items():
-        if cell.tag is Tag.OCTET_STRING and isinstance(cell.value, bytes) and len(cell.value) < 0x80:
-            cells.append((cell.tag, len(cell.value)))
-        elif cell.tag in FIXED or cell.tag is Tag.NULL_DATA:
-            cells.append((cell.tag, 0))
-        else:
-            return None
-    return tuple(cells)
-
-
 def _learnt(row: Data, size: int) -> Shape | Pattern | None:
     """Return what other rows may have in common with one; None if nothing is worth to be tried with them."""
-    cells = _cells(row)
+    cells = cells_of(row)
     if cells is not None and all(tag is not Tag.OCTET_STRING or octets == 12 for tag, octets in cells):
-        return _shape_of(row, size)
+        return shape_of(row, size)
     return Pattern.of(row, MAX_COLUMNS)  # strings that are no date-times vary in length
 
 
-# Remembered, since most buffers have one of a few shapes; few, since a peer may choose them.
-_shape: Final = lru_cache(maxsize=_KEPT)(Shape)
 # By how their rows begin: a buffer that begins so is tried with the shape before its first row is read.
 _usual_shapes: Final[dict[bytes, Shape]] = {}
-
-
-def _shape_of(row: Data, size: int) -> Shape | None:
-    """Return the shape of a row of that many octets; None if rows like it can differ in length."""
-    cells = _cells(row)
-    if cells is None:
-        return None
-    shape = _shape(cells)
-    return shape if shape.stride == size else None  # a length was written longer than it need be

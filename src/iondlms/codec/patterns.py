@@ -1,6 +1,6 @@
 """Rows of the same types with strings of any length among them: read by what stands between the strings.
 
-What `codec.columns` has for rows that are all of one length, texts and structures allowed. Between two
+What `shapes` is for rows that are all of one length, texts and structures allowed. Between two
 strings all tags stand at fixed offsets: each such segment is unpacked at once, its tags with its values, and
 the tags are compared. The results are those of `axdr`; a row that is not of the pattern is left to it.
 """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -37,14 +37,12 @@ def rows(octets: bytes) -> list[tuple[Any, ...]]:
     return list(VALUES.iter_unpack(body(octets)))
 
 
-def typed(octets: bytes) -> list[tuple[Any, ...]]:
+def typed(octets: bytes) -> Iterator[tuple[Any, ...]]:
     """Rows of an instant, the status word as an integer, Decimals."""
     unpack = struct.Struct(">4xHBBxBBBBhxxHxixixixi").iter_unpack
-    made = []
     for year, month, day, hour, minute, second, _, deviation, status, *values in unpack(body(octets)):
         local = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
-        made.append((local + timedelta(minutes=deviation), status, tuple(map(Decimal, values))))
-    return made
+        yield local + timedelta(minutes=deviation), status, tuple(map(Decimal, values))
 
 
 DAYS: Final[dict[bytes, int]] = {}

@@ -27,7 +27,7 @@ Session = list[tuple[str, bytes]]
 def recorded(url: str, rows: int = 6, **more: str) -> tuple[Session, list[ProfileRow]]:
     hooks, octets, _ = watched()
     with Lines(make_meter(rows, *more.items())).client(url, hooks=hooks) as client:
-        return octets, client.profile("load").rows
+        return octets, list(client.profile("load"))
 
 
 HDLC, ROWS = recorded("hdlc://meter")

@@ -53,7 +53,7 @@ class Bus:
 
 def session(client: Client) -> tuple[datetime | None, list[ProfileRow]]:
     instant = client.clock().instant
-    rows = client.profile("load").rows
+    rows = list(client.profile("load"))
     client.close()
     return instant, rows
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.client.joined import Lines, Scripted, make_meter, watched
 
-from iondlms.client import LinkError, NoAnswer, Profile, ProfileRow, TransferBroken, blocking
+from iondlms.client import LinkError, NoAnswer, Profile, ProfileRow, ProfileRows, TransferBroken, blocking
 from iondlms.errors import DlmsError, PortError
 from iondlms.ports.memory import Fault, FaultKind, Faults
 
@@ -51,8 +51,8 @@ def faults_of(way: str, offset: int, fault: Fault) -> Faults:
 
 def right_rows(url: str) -> list[ProfileRow]:
     rows = undisturbed(url)[0][1]
-    assert isinstance(rows, list)
-    return rows
+    assert isinstance(rows, ProfileRows)
+    return list(rows)
 
 
 def disturbed(url: str, *faults: Faults) -> str:

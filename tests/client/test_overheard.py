@@ -31,7 +31,7 @@ def session(
     meter = make_meter(20, ("long_answers", answers))
     hooks, octets, _ = watched()
     with Lines(meter, [faults or Faults()]).client(url, hooks=hooks) as client:
-        rows = client.profile("load").rows
+        rows = list(client.profile("load"))
     return octets, rows
 
 
@@ -189,7 +189,7 @@ def test_two_meters_on_one_line() -> None:
         meter = make_meter(6, ("port.ETHERNET.unit_id", unit), ("seed", seed))
         hooks, octets, _ = watched()
         with Lines(meter).client(f"hdlc://line?unit={unit}", hooks=hooks) as client:
-            rows = client.profile("load").rows
+            rows = list(client.profile("load"))
         return octets, rows
 
     def in_turn(*sessions: Session) -> Iterator[tuple[str, bytes]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
 from typing import Any, Literal
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -28,6 +30,7 @@ ENERGY = CaptureObject(3, NAMES["kWh-del-int"].logical_name, 2)
 FACTOR = CaptureObject(3, NAMES["PF-sign-mean"].logical_name, 2)
 FOREIGN = CaptureObject(1, ObisCode.parse("1-0:0.0.1*255"), 2)
 START = datetime(2026, 11, 22, 12, tzinfo=UTC)
+QUARTER = timedelta(minutes=15)
 
 
 def shape(
@@ -152,7 +155,7 @@ def test_the_garbage_collector_is_back_after_rows_and_after_errors() -> None:
     assert gc.isenabled()
     gc.disable()
     try:
-        typed_profile(buffer((stamp(0), NULL)), shape(CLOCK, ENERGY))
+        list(typed_profile(buffer((stamp(0), NULL)), shape(CLOCK, ENERGY)))
         assert not gc.isenabled(), "whoever switched it off had a reason"
     finally:
         gc.enable()
@@ -163,7 +166,7 @@ def test_the_garbage_collector_looks_at_rows_some_at_a_time_unless_it_is_off(
 ) -> None:
     monkeypatch.setattr(of_profiles, "_AT_ONCE", 1000)
     octets = buffer(*((stamp(n), make.double_long(n)) for n in range(5000)))
-    typed_profile(octets, shape(CLOCK, ENERGY))  # what is remembered of days is remembered
+    list(typed_profile(octets, shape(CLOCK, ENERGY)))  # what is remembered of days is remembered
     runs: list[str] = []
 
     def noted(phase: str, _info: dict[str, int]) -> None:
@@ -171,11 +174,11 @@ def test_the_garbage_collector_looks_at_rows_some_at_a_time_unless_it_is_off(
 
     gc.callbacks.append(noted)
     try:
-        typed_profile(octets, shape(CLOCK, ENERGY))
+        list(typed_profile(octets, shape(CLOCK, ENERGY)))
         assert runs.count("start") >= 4, "between the parts"
         runs.clear()
         gc.disable()
-        typed_profile(octets, shape(CLOCK, ENERGY))
+        list(typed_profile(octets, shape(CLOCK, ENERGY)))
         assert not runs
     finally:
         gc.enable()
@@ -184,13 +187,13 @@ def test_the_garbage_collector_looks_at_rows_some_at_a_time_unless_it_is_off(
 
 def test_rows_made_some_at_a_time_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [(stamp(n), make.long_unsigned(n), make.double_long(n // 3), NULL, stamp(-n)) for n in range(50)]
-    whole = typed_profile(buffer(*rows), WHOLE)
+    whole = list(typed_profile(buffer(*rows), WHOLE))
     plain = shape(FACTOR, FOREIGN)
-    without = typed_profile(buffer(*(row[2:4] for row in rows)), plain)
+    without = list(typed_profile(buffer(*(row[2:4] for row in rows)), plain))
     for some in (1, 7, 49, 50):
         monkeypatch.setattr(of_profiles, "_AT_ONCE", some)
-        assert typed_profile(buffer(*rows), WHOLE) == whole
-        assert typed_profile(buffer(*(row[2:4] for row in rows)), plain) == without
+        assert typed_profile(buffer(*rows), WHOLE).rows == whole
+        assert list(typed_profile(buffer(*(row[2:4] for row in rows)), plain)) == without
     assert [row.values[0] for row in whole] == [Decimal(n // 3) for n in range(50)]
 
 
@@ -214,6 +217,45 @@ def test_a_column_that_stands_still_is_one_decimal() -> None:
     assert len({id(row.values[0]) for row in rows}) == 1
 
 
+@given(st.integers(0, 12), st.sampled_from((1, 3, 4, 512)), st.data())
+def test_rows_are_a_sequence_however_they_are_made(count: int, at_once: int, data: st.DataObject) -> None:
+    with mock.patch.object(of_profiles, "_AT_ONCE", at_once):
+        octets = buffer(*((stamp(n), make.double_long(n)) for n in range(count)))
+        rows = typed_profile(octets, shape(CLOCK, ENERGY)).rows
+        expected = [
+            ProfileRow(START + n * QUARTER, stamp(n).octets(), None, (Decimal(n),)) for n in range(count)
+        ]
+        assert len(rows) == count
+        for _ in range(3):
+            place = data.draw(st.integers(-14, 14))
+            if -count <= place < count:
+                assert rows[place] == expected[place]
+            else:
+                with pytest.raises(IndexError):
+                    rows[place]
+            ends = st.one_of(st.none(), st.integers(-14, 14))
+            part = slice(data.draw(ends), data.draw(ends), data.draw(st.sampled_from((None, 1, 2, -1))))
+            assert rows[part] == expected[part]
+        assert rows == expected
+        assert expected == rows
+        assert rows != [*expected, None]
+        pairs = [(left, right) for left in rows for right in rows]  # two looks at once
+        assert pairs == [(left, right) for left in expected for right in expected]
+
+
+def test_a_year_that_is_gone_through_is_not_kept() -> None:
+    octets = buffer(*((stamp(n), make.double_long(n)) for n in range(35_040)))
+    profile = typed_profile(octets, shape(CLOCK, ENERGY))
+    tracemalloc.start()
+    try:
+        instants = sum(1 for row in profile if row.instant is not None)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert instants == 35_040
+    assert most < 1_500_000, "octets; all rows at once are ten times that"
+
+
 def test_no_array_is_an_error() -> None:
     with pytest.raises(DecodeError):
         typed_profile(b"\x11\x05", WHOLE)
@@ -224,7 +266,7 @@ def test_scaling_is_exact_whatever_the_context(values: list[int], scaler: int) -
     octets = buffer(*((make.long64(value),) for value in values))
     with localcontext() as context:
         context.prec = 3
-        rows = typed_profile(octets, shape(FACTOR, scaler=scaler)).rows
+        rows = list(typed_profile(octets, shape(FACTOR, scaler=scaler)))
     with localcontext() as context:
         context.prec = 60
         for row, value in zip(rows, values, strict=True):

@@ -16,7 +16,7 @@ from iondlms.client.errors import (
 )
 from iondlms.client.names import NAMES, name_of, resolve
 from iondlms.client.objects import ClockReading, ClockSetting, ClockStep, MeterObject
-from iondlms.client.profile import Column, Profile, ProfileRow, StatusWord
+from iondlms.client.profile import Column, Profile, ProfileRow, ProfileRows, StatusWord
 from iondlms.client.session import Hooks
 from iondlms.client.url import Target
 
@@ -37,6 +37,7 @@ __all__ = [
     "Profile",
     "ProfileColumns",
     "ProfileRow",
+    "ProfileRows",
     "ServiceRefused",
     "StatusWord",
     "Target",

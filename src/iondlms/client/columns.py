@@ -102,8 +102,8 @@ class ProfileColumns:
 
     def profile(self) -> Profile:
         """Return the same as typed rows."""
-        rows, notes = typed_rows(self._tables, self._shape)
-        notes = (*self._notes, *notes)
+        rows = typed_rows(self._tables, self._shape)
+        notes = (*self._notes, *rows.notes)
         shape = self._shape
         return Profile(shape.columns, rows, shape.capture_period, notes, self.raw, shape.has_status)
 

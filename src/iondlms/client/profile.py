@@ -13,9 +13,9 @@ from datetime import datetime
 from decimal import Context, Decimal, localcontext
 from enum import IntFlag
 from itertools import repeat
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, overload
 
-from iondlms.client.instants import TimeRules, times_of
+from iondlms.client.instants import TimeRules, Times, times_of
 from iondlms.client.names import CLOCK_CLASS, DATA_CLASS, STATUS_WORD, name_of
 from iondlms.codec.axdr import Value
 from iondlms.codec.columns import Cells, Table, decode_table, uncollected
@@ -29,6 +29,7 @@ __all__ = [
     "Column",
     "Profile",
     "ProfileRow",
+    "ProfileRows",
     "Shape",
     "StatusWord",
     "TimeRules",
@@ -56,9 +57,9 @@ _UNITS: Final = {
 }
 _EXACT: Final = Context(prec=60)  # a long64 has 19 digits: nothing is ever rounded
 _NUMERIC_CLASSES: Final = frozenset({3, 4, 5})  # Register, Extended register, Demand register
-# Rows that are made at once. They and what they hold are a few megabytes, and stay in the cache of a core
-# while columns become rows; a year's columns, made one after the other, are out of it again by then.
-_AT_ONCE: Final = 4096
+# Rows that are made at once: with what they hold they stay in the cache of a core, and what is done once for
+# all of them does not count.
+_AT_ONCE: Final = 512
 _SAMPLE: Final = 16  # cells that tell whether it may pay to look for equal ones in a column
 
 Cell: TypeAlias = "Decimal | Value"
@@ -115,14 +116,14 @@ class ProfileRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Rows of a profile, in the order of the buffer; iterating gives them.
+    """Rows of a profile, in the order of the buffer; iterating gives them, `list()` keeps them.
 
     `columns` goes with the `values` of each row; the clock and the status word have places of their own.
     `raw` is the encoded buffer; where the profile was read in pieces, the first piece.
     """
 
     columns: tuple[Column, ...]
-    rows: list[ProfileRow]
+    rows: Sequence[ProfileRow]
     capture_period: int = 0  # s; 0 where no timer drives the recorder, and then nothing is inferred from it
     notes: tuple[str, ...] = ()
     raw: bytes = field(default=b"", repr=False)
@@ -211,17 +212,13 @@ class Shape:
 
 def typed_profile(octets: bytes, shape: Shape, *, partial: bool = False) -> Profile:
     """Return the profile of an encoded buffer; see `codec.columns.decode_rows` for `partial`."""
-    rows, notes = typed_rows([decode_table(octets, partial=partial)], shape)
-    return Profile(shape.columns, rows, shape.capture_period, notes, octets, shape.has_status)
+    rows = typed_rows([decode_table(octets, partial=partial)], shape)
+    return Profile(shape.columns, rows, shape.capture_period, rows.notes, octets, shape.has_status)
 
 
-def typed_rows(tables: Sequence[Table], shape: Shape) -> tuple[list[ProfileRow], tuple[str, ...]]:
-    """Return the typed rows of buffers, one after the other, and notes.
-
-    RemoteError if a row has other columns.
-    """
-    found = checked_tables(tables, shape)
-    return _typed_rows(found, shape) if found else ([], ())
+def typed_rows(tables: Sequence[Table], shape: Shape) -> ProfileRows:
+    """Return the typed rows of buffers, one after the other; RemoteError if a row has other columns."""
+    return ProfileRows(checked_tables(tables, shape), shape)
 
 
 class Places(NamedTuple):
@@ -269,42 +266,91 @@ def _joined(parts: Sequence[Cells]) -> Cells:
     return [cell for part in parts for cell in part]
 
 
-def _typed_rows(tables: Sequence[Table], shape: Shape) -> tuple[list[ProfileRow], tuple[str, ...]]:
-    count = sum(map(len, tables))
-    places = shape.places
-    notes: tuple[str, ...] = ()
-    nothing: list[None] = [None] * count
-    instants: Sequence[datetime | None] = nothing
-    octets: Sequence[bytes | None] = nothing
-    words: Sequence[Any] | None = None
-    with uncollected():
-        if places.clock is not None:
-            clock = column_at(tables, places.clock, shape)
-            times = times_of(clock, shape.times, shape.capture_period)
-            instants, octets = times.instants, times.clocks
-            notes = (*times_note(times.unknown), *order_note(times.back))
-        if places.status is not None:
-            words = column_at(tables, places.status, shape)
-        values = [column_at(tables, at, shape) for at in places.values]
-    rows: list[ProfileRow] = []
-    for first in range(0, count, _AT_ONCE):
-        # In between the collector may look at the rows, once. Later it would fetch each value of all of them
-        # into the cache for that, which takes several times as long.
+class ProfileRows(Sequence[ProfileRow]):
+    """The rows of a profile, each made when it is looked at, and not kept.
+
+    A year of them takes the memory of some hundred, and half of the time: what is made in the place of what
+    has just been thrown away is in the cache of the core. `list()` has them all at once. `notes` tells what
+    was odd about their times. Equal to any sequence of equal rows.
+    """
+
+    __slots__ = ("_columns", "_count", "_first", "_made", "_shape", "_tables", "_times", "notes")
+
+    def __init__(self, tables: Sequence[Table], shape: Shape) -> None:
+        """Take tables that `checked_tables` gave."""
+        self._tables = tables
+        self._shape = shape
+        self._count = sum(map(len, tables))
+        self._times: Times | None = None
+        self.notes: tuple[str, ...] = ()
+        if shape.places.clock is not None and self._count:
+            with uncollected():
+                clock = column_at(tables, shape.places.clock, shape)
+                times = self._times = times_of(clock, shape.times, shape.capture_period)
+            self.notes = (*times_note(times.unknown), *order_note(times.back))
+        self._columns: tuple[Cells | None, list[Cells]] | None = None  # status words, and values
+        self._made: list[ProfileRow] = []  # the last that were
+        self._first = 0  # of these
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[ProfileRow]:
+        for first in range(0, self._count, _AT_ONCE):
+            yield from self._some(first)
+
+    @overload
+    def __getitem__(self, index: int) -> ProfileRow: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[ProfileRow]: ...
+
+    def __getitem__(self, index: int | slice) -> ProfileRow | list[ProfileRow]:
+        places = range(self._count)[index]
+        if isinstance(places, range):
+            return [self[place] for place in places]
+        return self._some(places - places % _AT_ONCE)[places % _AT_ONCE]
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # equal to lists, which have none
+
+    def __repr__(self) -> str:
+        return f"<{self._count} rows>"
+
+    def _some(self, first: int) -> list[ProfileRow]:
+        """Return rows from this one on, which is a multiple of `_AT_ONCE`."""
+        if self._first != first or not self._made:
+            # The old ones go first: the new ones take their place.
+            self._made = []
+            self._made = self._make(first)
+            self._first = first
+        return self._made
+
+    def _make(self, first: int) -> list[ProfileRow]:
+        shape = self._shape
         with uncollected():
+            if self._columns is None:
+                places = shape.places
+                words = None if places.status is None else column_at(self._tables, places.status, shape)
+                self._columns = words, [column_at(self._tables, at, shape) for at in places.values]
+            words, values = self._columns
             some = slice(first, first + _AT_ONCE)
+            count = min(_AT_ONCE, self._count - first)
             cells = [
                 decimals(column[some], described.scaler) if numeric else column[some]
                 for described, numeric, column in zip(shape.columns, shape.numeric, values, strict=True)
             ]
+            times = self._times
             lines = zip(
-                instants[some],
-                octets[some],
-                nothing[some] if words is None else _status_words(words[some]),
-                zip(*cells, strict=True) if cells else repeat((), len(instants[some])),
+                repeat(None, count) if times is None else times.instants[some],
+                repeat(None, count) if times is None else times.clocks[some],
+                repeat(None, count) if words is None else _status_words(words[some]),
+                zip(*cells, strict=True) if cells else repeat((), count),
                 strict=True,
             )
-            rows += map(tuple.__new__, repeat(ProfileRow), lines)
-    return rows, notes
+            return list(map(tuple.__new__, repeat(ProfileRow), lines))
 
 
 class _Statuses(dict[Any, "StatusWord | None"]):

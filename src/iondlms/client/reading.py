@@ -184,22 +184,22 @@ class _Found:
         return replace(self, tables=tables, raw=self.raw or octets)
 
     def profile(self) -> Profile:
-        rows, notes = typed_rows(self.asked.wanted(self.tables), self.shape)
-        notes = (*self.asked.notes, *notes)
+        rows = typed_rows(self.asked.wanted(self.tables), self.shape)
+        notes = (*self.asked.notes, *rows.notes)
         shape = self.shape
         found = Profile(shape.columns, rows, shape.capture_period, notes, self.raw, shape.has_status)
         bounds = self.asked.bounds()
         if bounds is None:
             return found
         start, end = bounds
-        rows = [
+        some = [
             row
             for row in rows
             if row.instant is not None
             and (start is None or start <= row.instant)
             and (end is None or row.instant <= end)
         ]
-        return replace(found, rows=rows)
+        return replace(found, rows=some)
 
     def columns(self) -> ProfileColumns:
         tables = self.asked.wanted(self.tables)

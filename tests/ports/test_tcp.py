@@ -415,6 +415,25 @@ async def test_transports_name_an_address_that_does_not_answer() -> None:
         await asyncio.to_thread(TcpTransport.connect, *address, 1.0)
 
 
+@pytest.mark.parametrize("host", ["a..b", "x" * 70])
+async def test_a_name_that_no_host_can_have_is_a_plain_error(host: str) -> None:
+    expected = f"no connection to {host}:4059: no host can have that name"
+    with pytest.raises(PortError, match=expected):
+        await AsyncTcpTransport.connect(host, 4059, 1.0)
+    with pytest.raises(PortError, match=expected):
+        TcpTransport.connect(host, 4059, 1.0)
+
+
+async def test_a_refused_connection_says_so_in_a_word() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    expected = f"no connection to 127.0.0.1:{port}: Connection refused$"
+    with pytest.raises(PortError, match=expected):
+        await AsyncTcpTransport.connect("127.0.0.1", port, 1.0)
+    with pytest.raises(PortError, match=expected):
+        TcpTransport.connect("127.0.0.1", port, 1.0)
+
+
 def test_the_longest_requests_fit_what_is_taken_at_once() -> None:
     assert len(AARQ) // 2 < 2048
 

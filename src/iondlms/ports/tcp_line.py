@@ -6,6 +6,7 @@ A peer that died without a word is found by TCP keep-alive.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import struct
 import time
@@ -62,7 +63,7 @@ class TcpTransport:
         """Connect; PortError naming the address if that fails."""
         try:
             sock = socket.create_connection((host, port), timeout_s)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a name that no host can have
             raise PortError(f"no connection to {host}:{port}: {_reason(error)}") from error
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # A peer that takes nothing: a request fits the buffers of both sides, so this is a dead line.
@@ -154,7 +155,7 @@ class AsyncTcpTransport(asyncio.BufferedProtocol, asyncio.Protocol):
         try:
             async with asyncio.timeout(timeout_s):
                 _, line = await loop.create_connection(cls, host, port)
-        except OSError as error:  # TimeoutError is one of them
+        except (OSError, ValueError) as error:  # TimeoutError is one of them; a name that no host can have
             raise PortError(f"no connection to {host}:{port}: {_reason(error)}") from error
         return line
 
@@ -278,10 +279,10 @@ class AsyncTcpTransport(asyncio.BufferedProtocol, asyncio.Protocol):
             if answer:
                 self._write(answer)
             self._arm(asker)
-        except Exception as error:  # of the caller's own: it is raised where he waits
+        except (Exception, asyncio.CancelledError) as error:  # of the caller's own: raised where he waits
             self._end(error)
 
-    def _end(self, error: Exception | None) -> None:
+    def _end(self, error: Exception | asyncio.CancelledError | None) -> None:
         self._asker = None
         done = self._done
         if done is None or done.done():
@@ -348,7 +349,11 @@ def _timeval(seconds: float) -> bytes:
     return _TIMEVAL.pack(whole, int((seconds - whole) * 1_000_000))
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError | ValueError) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if not isinstance(error, OSError):
+        return "no host can have that name"
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)  # asyncio writes a whole sentence of its own into `strerror`
     return error.strerror or str(error)

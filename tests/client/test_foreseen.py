@@ -17,6 +17,8 @@ from iondlms.client.endpoint import ClientEndpoint, Outcome
 from iondlms.client.links import HdlcLink
 from iondlms.client.names import resolve
 from iondlms.client.url import Target
+from iondlms.codec.axdr import NULL
+from iondlms.errors import LocalError
 from iondlms.hdlc import Control, Deframer, Frame, Primary
 from iondlms.hdlc.frame import POLL
 from iondlms.hdlc.transfer import Transfer
@@ -33,7 +35,7 @@ PARTS: Final = (ClientEndpoint, HdlcLink, Deframer, Primary, Transfer, BlockJoin
 
 
 class GeneralLink(HdlcLink):
-    def _whole(self, data: bytes) -> bytes | None:
+    def take(self, data: bytes, begin: bytes = b"") -> bytes | None:
         return None
 
 
@@ -44,9 +46,6 @@ class General(ClientEndpoint):
 
     def follow(self, data: bytes, now: float) -> bytes | None:
         return None
-
-    def _take_whole(self, data: bytes, now: float) -> bool:
-        return False
 
 
 class Short(ClientEndpoint):
@@ -271,6 +270,27 @@ def test_a_limit_is_kept() -> None:
     pair.hear(due)
     assert pair.short.outcome is not None
     assert pair.short.outcome.error is not None
+
+
+@pytest.mark.parametrize("call", ["get", "set"])
+def test_a_call_that_is_refused_leaves_the_one_under_way_as_it_is(call: str) -> None:
+    pair = opened()
+    asked = pair.begin("get", PERIOD, None)
+    due = pair.meter.receive_data(asked, pair.now)
+    for each in (pair.short, pair.general):
+        with pytest.raises(LocalError, match="busy"):
+            getattr(each, call)(PERIOD, NULL if call == "set" else None, pair.now)
+    pair.hear(due)
+    assert pair.short.outcome == Outcome(bytes.fromhex("06 00000384"))
+
+
+def test_what_comes_after_all_was_abandoned_is_nothing() -> None:
+    pair = opened()
+    due = pair.meter.receive_data(pair.begin("get", PERIOD, None), pair.now)
+    for each in (pair.short, pair.general):
+        each.abandon()
+    pair.hear(due)
+    assert pair.short.outcome is None
 
 
 def test_a_silent_peer_is_no_block() -> None:

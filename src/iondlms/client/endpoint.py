@@ -21,7 +21,7 @@ from iondlms.acse import (
 from iondlms.client.answers import RLRQ, Answer, Outcome, Waiting, answer_of, outcome_of, whole_answer
 from iondlms.client.association import aarq, granted, proposed_by
 from iondlms.client.errors import AssociationRefused, LinkError, NoAnswer, ServiceRefused
-from iondlms.client.foreseen import Foreseen, answer_in
+from iondlms.client.foreseen import Foreseen
 from iondlms.client.links import HdlcLink, Link, WrapperLink
 from iondlms.client.url import Target
 from iondlms.codec.axdr import Data
@@ -142,22 +142,22 @@ class ClientEndpoint:
     def get(self, attribute: AttributeDescriptor, access: SelectiveAccess | None, now: float) -> bytes:
         """Read an attribute; the outcome is its encoded value, whether it came whole or in blocks."""
         invoke = self._next_invoke()
-        self._writing = False
-        octets = self._ask(ClientInput.SERVICE, GetRequestNormal(invoke, attribute, access).encode(), now)
+        request = GetRequestNormal(invoke, attribute, access).encode()
+        octets = self._ask(ClientInput.SERVICE, request, now, invoke)
         self._whole = whole_answer(invoke)
         return octets
 
     def set(self, attribute: AttributeDescriptor, value: Data, now: float) -> bytes:
         """Write an attribute."""
-        request = SetRequestNormal(self._next_invoke(), attribute, None, value)
-        self._writing = True
-        return self._ask(ClientInput.SERVICE, request.encode(), now)
+        invoke = self._next_invoke()
+        request = SetRequestNormal(invoke, attribute, None, value).encode()
+        return self._ask(ClientInput.SERVICE, request, now, invoke, writing=True)
 
     def release(self, now: float) -> bytes:
         """End the association, then the link; it always ends well: silence closes it too."""
         if self._state is not ClientState.ASSOCIATED:
             return self.disconnect(now)
-        return self._ask(ClientInput.RELEASE, RLRQ, now)
+        return self._ask(ClientInput.RELEASE, RLRQ, now, self._invoke)
 
     def disconnect(self, now: float) -> bytes:
         """End the link."""
@@ -174,20 +174,21 @@ class ClientEndpoint:
         self._busy_until = None
         self._whole = b""
 
-    def _ask(self, call: ClientInput, apdu: bytes, now: float) -> bytes:
+    def _ask(
+        self, call: ClientInput, apdu: bytes, now: float, invoke: int, *, writing: bool = False
+    ) -> bytes:
         step = CLIENT[self._state, call]
         if step.action == "misuse" or self._waiting is not _NOTHING:
             raise LocalError("there is no association, or it is busy with another request")
         longest = self._max_pdu
         if longest and len(apdu) > longest:
             raise LocalError(f"a request of {len(apdu)} octets; the meter takes {longest}")
-        self._state = step.state
+        self._state, self._invoke, self._writing = step.state, invoke & 0x0F, writing
         self._begin(Waiting.ANSWER)
         return self._send(apdu, now)
 
     def _next_invoke(self) -> int:
-        self._invoke = (self._invoke + 1) & 0x0F
-        return CONFIRMED | self._invoke
+        return CONFIRMED | (self._invoke + 1) & 0x0F
 
     def _send(self, apdu: bytes, now: float) -> bytes:
         if self._on_apdu is not None:
@@ -242,7 +243,7 @@ class ClientEndpoint:
         What the way through the link comes to; nearly all attributes come so.
         """
         link, whole = self._link, self._whole
-        value = answer_in(data, link, whole) if isinstance(link, HdlcLink) else None
+        value = link.take(data, whole) if isinstance(link, HdlcLink) else None
         if value is None:
             return False
         if self._on_apdu is not None:
@@ -285,6 +286,7 @@ class ClientEndpoint:
         self._state = CLIENT[self._state, ClientInput.LINK_LOST].state
         self._waiting = Waiting.NOTHING
         self._foreseen = None
+        self._whole = b""
 
     def _arm(self, now: float) -> None:
         self._poll_at = None

@@ -1,4 +1,4 @@
-"""What is due next over HDLC, foreseen octet by octet: the next block of a long answer above all.
+"""The next block of a long answer over HDLC, foreseen octet by octet.
 
 Of an undisturbed transfer all is known beforehand but the data: addresses, numbers and lengths of the frame,
 the head of the block. A frame that begins just so, as long as it must be and with a good FCS, needs neither
@@ -13,23 +13,10 @@ from iondlms.hdlc.frame import FLAG, check_information, fill
 from iondlms.hdlc.transfer import COMMAND_LLC, RESPONSE_LLC, Transfer
 from iondlms.xdlms import BlockJoiner
 
-__all__ = ["Foreseen", "answer_in"]
+__all__ = ["Foreseen"]
 
 _LLC = len(RESPONSE_LLC)
 _TAIL = 3  # FCS and the closing flag
-
-
-def answer_in(data: bytes, link: HdlcLink, begin: bytes) -> bytes | None:
-    """Return what follows `begin` in the APDU, where these octets are the one frame that is due.
-
-    The frame counts as come then. None, and nothing has changed, for any other octets, and for an APDU that
-    begins otherwise, or has no more than that.
-    """
-    transfer = link.in_turn(len(data))  # the APDU is shorter than that
-    answer = None if transfer is None else transfer.whole(data, RESPONSE_LLC + begin)
-    if answer is not None:
-        link.come()
-    return answer
 
 
 class Foreseen:

@@ -81,19 +81,26 @@ class HdlcLink:
 
     def receive(self, data: bytes) -> Iterable[Reaction]:
         """Take octets; damaged frames are dropped here and asked for again at the time-out."""
-        lsdu = self._whole(data)
+        lsdu = self.take(data)
         if lsdu is not None:
-            self.come()
             return (Reaction(b"", Event.LSDU, self._client, lsdu),)
         frames = self.deframer.feed(data)
         if len(frames) == 1:
             return (self._primary.receive(frames[0]),)
         return map(self._primary.receive, frames)  # one by one: what comes of one changes what the next is
 
-    def _whole(self, data: bytes) -> bytes | None:
-        """Return the APDU of octets that are the one frame that is due; None for any others."""
+    def take(self, data: bytes, begin: bytes = b"") -> bytes | None:
+        """Take octets that are the one frame that is due, whole, and return what follows `begin` in its APDU.
+
+        None, and nothing has changed, for any other octets, and for an APDU that begins otherwise or has no
+        more than that: those are for `receive`, which comes to the same for a frame that is taken here.
+        """
         transfer = self.in_turn(len(data))  # the APDU is shorter than that
-        return None if transfer is None else transfer.whole(data, RESPONSE_LLC)
+        rest = None if transfer is None else transfer.whole(data, RESPONSE_LLC + begin)
+        if rest is not None:
+            self.deframer.frames += 1
+            self._primary.come()
+        return rest
 
     def in_turn(self, apdu: int) -> Transfer | None:
         """Return the exchange where nothing but a frame with an APDU of that length at most, whole, is due.
@@ -101,11 +108,6 @@ class HdlcLink:
         What `receive` and `send` do with such a frame and the request that follows it, its `turn` does too.
         """
         return self._primary.in_turn(apdu) if self.deframer.between_frames else None
-
-    def come(self) -> None:
-        """Count the frame that was due, as `receive` does; only where `in_turn` gave the exchange."""
-        self.deframer.frames += 1
-        self._primary.come()
 
     def timeout(self) -> Reaction:
         """Repeat, or poll with RR."""

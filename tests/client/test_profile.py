@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
+import sys
+import threading
 import tracemalloc
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal, localcontext
 from typing import Any, Literal
 from unittest import mock
@@ -13,14 +18,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from iondlms.client import TransferBroken
+from iondlms.client import captured as captured_module
+from iondlms.client import instants as instants_module
 from iondlms.client import profile as of_profiles
-from iondlms.client.instants import TimeRules
+from iondlms.client.captured import captured_of, shape_of
+from iondlms.client.instants import TimeRules, times_of
 from iondlms.client.names import NAMES
 from iondlms.client.profile import Profile, ProfileRow, Shape, StatusWord, column_of, typed_profile
 from iondlms.codec import make
 from iondlms.codec.axdr import NULL, Data, encode_data
 from iondlms.codec.datetimes import DateTime
 from iondlms.codec.obis import ObisCode
+from iondlms.codec.octets import Octets
 from iondlms.cosem import CaptureObject
 from iondlms.errors import DecodeError, RemoteError
 
@@ -254,6 +264,99 @@ def test_a_year_that_is_gone_through_is_not_kept() -> None:
         tracemalloc.stop()
     assert instants == 35_040
     assert most < 1_500_000, "octets; all rows at once are ten times that"
+
+
+def test_a_profile_is_copied_and_pickled_with_its_rows() -> None:
+    octets = buffer(*((stamp(n), make.double_long(n)) for n in range(5)))
+    profile = typed_profile(octets, shape(CLOCK, ENERGY))
+    for copied in (copy.deepcopy(profile), pickle.loads(pickle.dumps(profile)), copy.copy(profile)):
+        assert copied == profile
+    assert asdict(profile)["rows"] == list(profile)
+    broken = TransferBroken(octets, "the line broke")
+    broken.profile = profile
+    again = pickle.loads(pickle.dumps(broken.profile))
+    assert again.rows == profile.rows
+
+
+class Zone(tzinfo):
+    """A zone as dateutil has them: equal to others, and so without a hash."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Zone)
+
+    def utcoffset(self, when: datetime | None) -> timedelta:
+        return timedelta(hours=2)
+
+    def dst(self, when: datetime | None) -> None:
+        return None
+
+    def tzname(self, when: datetime | None) -> None:
+        return None
+
+
+def test_a_zone_without_a_hash_is_as_good_as_any() -> None:
+    local = make.octet_string(DateTime.of_local(datetime(2026, 7, 1, 12), None, None).octets)
+    form = shape(CLOCK, ENERGY)
+    times = TimeRules(zone=Zone())
+    for _ in range(2):
+        rows = typed_profile(buffer((local, make.double_long(1))), replace(form, times=times)).rows
+        assert rows[0].instant == datetime(2026, 7, 1, 10, tzinfo=UTC)
+    encoded = encode_data(make.array(item.data() for item in (CLOCK, ENERGY)))
+    captured = captured_of(encoded)
+    found = shape_of(captured, ((0, "Wh"),), 900, times, "keep")
+    assert found is shape_of(captured_of(encoded), ((0, "Wh"),), 900, times, "keep")
+    assert found.times is times
+
+
+def test_what_is_remembered_of_a_shape_is_of_all_that_makes_it() -> None:
+    captured = captured_of(encode_data(make.array(item.data() for item in (CLOCK, STATUS, ENERGY, FACTOR))))
+    scales = ((0, "Wh"), (-3, ""))
+    usual = shape_of(captured, scales, 900, TimeRules(), "keep")
+    assert usual is shape_of(captured, scales, 900, TimeRules(), "keep")
+    assert shape_of(captured, scales, 60, TimeRules(), "keep").capture_period == 60
+    assert shape_of(captured, scales, 900, TimeRules(), "repeat").nulls == "repeat"
+    assert shape_of(captured, scales, 900, TimeRules(inverted=True), "keep").times.inverted
+    assert shape_of(captured, ((3, "W"), (-3, "")), 900, TimeRules(), "keep").columns[0].unit == "W"
+    assert captured.part((0, 2)).objects == (CLOCK, ENERGY)
+    assert captured.part((0, 3)).objects == (CLOCK, FACTOR)
+    assert captured.part((0, 2)) is captured.part((0, 2))
+    assert captured.part((0, 1, 2, 3)) is captured
+
+
+def test_what_is_long_is_not_remembered() -> None:
+    many = captured_of(encode_data(make.array(item.data() for item in (CLOCK, *[ENERGY] * 300))))
+    before = captured_module._usual_shape.cache_info().currsize
+    scales = tuple([(0, "Wh")] * 300)
+    assert len(shape_of(many, scales, 900, TimeRules(), "keep").columns) == 300
+    assert captured_module._usual_shape.cache_info().currsize == before
+    kept = instants_module._of_a_day.cache_info().currsize
+    days = [DateTime.of_utc(START + n * QUARTER).octets for n in range(193)]
+    times_of(Octets(b"".join(days), 12), TimeRules(), 900)
+    assert instants_module._of_a_day.cache_info().currsize == kept
+
+
+def test_threads_leave_the_garbage_collector_as_it_was() -> None:
+    octets = buffer(*((stamp(n), make.double_long(n)) for n in range(600)))
+
+    def read() -> None:
+        for _ in range(40):
+            list(typed_profile(octets, shape(CLOCK, ENERGY)))
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(5):
+            threads = [threading.Thread(target=read) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert gc.isenabled()
+    finally:
+        sys.setswitchinterval(before)
+        gc.enable()
 
 
 def test_no_array_is_an_error() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.codec.strategies import data_values, values_of
 
 from iondlms.codec.axdr import NULL, Data, decode, decode_structures, encode_data
-from iondlms.codec.columns import decode_rows
+from iondlms.codec.columns import _usual_shapes, decode_rows
 from iondlms.codec.make import array, double_long, integer, octet_string, structure, visible_string
 from iondlms.codec.patterns import Pattern
 from iondlms.codec.shapes import MAX_COLUMNS
@@ -132,6 +132,8 @@ def test_what_no_pattern_is_made_of() -> None:
         structure(structure(array([]))),
         structure(*[octet_string(b"a")] * (MAX_COLUMNS + 1)),
         structure(structure(*[NULL] * 128)),
+        structure(octet_string(b"a"), *[NULL] * MAX_COLUMNS),
+        structure(octet_string(b"a"), *[structure(NULL)] * (MAX_COLUMNS // 2)),
     ):
         assert Pattern.of(other, MAX_COLUMNS) is None
 
@@ -152,3 +154,26 @@ def test_rows_that_are_not_of_the_pattern_are_left() -> None:
         if there is not None:  # a value has changed, and no tag or length
             assert there[1] == len(octets)
             assert repr(there[0]) == repr(decode_structures(changed, 0, 8)[0])
+
+
+def test_shapes_that_fit_nothing_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+    row = Pattern.row
+
+    def counted(pattern: Pattern, octets: bytes, at: int) -> Any:
+        tried.append(at)
+        return row(pattern, octets, at)
+
+    monkeypatch.setattr(Pattern, "row", counted)
+    few = [structure(octet_string(b"a"), *[NULL] * n) for n in range(8)]
+    rows = [*few, *[structure(array([])) for _ in range(5000)]]
+    as_axdr(encode_data(array(rows)))
+    assert len(tried) < 700
+
+
+def test_beginnings_that_a_peer_chooses_are_not_hoarded() -> None:
+    for n in range(200):
+        decode_rows(
+            encode_data(array([structure(double_long(n), *[NULL] * (n % 100), octet_string(bytes(n % 50)))]))
+        )
+    assert len(_usual_shapes) <= 64

@@ -173,6 +173,8 @@ ACTIONS: dict[str, Any] = {
     "the buffer anew, and half of what follows": lambda ends: ends.say(
         ends.i_frame(bytes.fromhex(get_request(7, LOAD_PROFILE, 2))) + ends.next_block()[1:13]
     ),
+    "too long": lambda ends: ends.say(ends.i_frame(bytes(140))),
+    "another LLC": lambda ends: ends.say(ends.next_block().replace(b"\xe6\xe6\x00", b"\xe6\xe7\x00")),
     "another client": lambda ends: ends.say(build(SERVER, b"\x03", 0x93)),
     "a fault": lambda ends: ends.say(ends.next_block(), instead=bytes.fromhex("D80102")),
     "DISC": lambda ends: ends.say(ends.bench.frame(0x53)),
@@ -189,6 +191,7 @@ usual = st.sampled_from(("next", "next", "next", *ACTIONS))
 @example(script=["next", "a fault", "next", "next"])
 @example(script=["next", "asleep", "next"])
 @example(script=["a pause", "next", "without its flag"])
+@example(script=["next", "too long", "next", "ready"])
 @example(script=["next", "half", "next", "next"])
 @example(script=["next", "another client", "next", "next"])
 @example(script=["the buffer anew, and half of what follows", "next", "next"])

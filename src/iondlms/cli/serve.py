@@ -190,6 +190,7 @@ async def _reload(host: SiteHost, load: Callable[[], Config | Site]) -> None:
 async def _read_again(host: SiteHost, load: Callable[[], Config | Site], apply: bool) -> list[str]:
     """Read the file and do what can be done while running; return what came of it, a line each."""
     told = await host.apply(load(), clearing=apply)
+    settle()
     return [*told, "the configuration was read again"]
 
 

@@ -35,12 +35,21 @@ _DAYS_KEPT: Final = 64
 _DAY: Final = 192 * 12  # octets: a day of quarter hours, and the same again. More are not worth keeping
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TimeRules:
-    """How the date-times of one meter are meant."""
+    """How the date-times of one meter are meant; equal only with the very same zone."""
 
     inverted: bool = False  # the deviation has the wrong sign
     zone: tzinfo | None = None  # of date-times without deviation
+
+    # What was read by these rules is remembered, and there are zones that have no hash.
+    def __hash__(self) -> int:
+        return hash((self.inverted, id(self.zone)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TimeRules):
+            return NotImplemented
+        return self.inverted is other.inverted and self.zone is other.zone
 
 
 def instant_of(time: DateTime, rules: TimeRules, previous: datetime | None = None) -> datetime | None:

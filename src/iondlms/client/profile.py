@@ -150,10 +150,11 @@ class Profile:
 
     def columns_dict(self) -> dict[str, list[Any]]:
         """Return a list a column: time (UTC), status, and the columns by title."""
-        values = zip(*[row.values for row in self.rows], strict=True) if self.rows else repeat(())
+        rows = list(self.rows)
+        values = zip(*[row.values for row in rows], strict=True) if rows else repeat(())
         return {
-            "time": [row.instant for row in self.rows],
-            "status": [row.status for row in self.rows],
+            "time": [row.instant for row in rows],
+            "status": [row.status for row in rows],
             **{column.title: list(cells) for column, cells in zip(self.columns, values, strict=False)},
         }
 
@@ -318,6 +319,10 @@ class ProfileRows(Sequence[ProfileRow]):
 
     def __repr__(self) -> str:
         return f"<{self._count} rows>"
+
+    def __reduce__(self) -> tuple[type[list[ProfileRow]], tuple[list[ProfileRow]]]:
+        """Be pickled, and copied deeply, as a list."""
+        return list, (list(self),)
 
     def _some(self, first: int) -> list[ProfileRow]:
         """Return rows from this one on, which is a multiple of `_AT_ONCE`."""

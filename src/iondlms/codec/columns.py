@@ -39,6 +39,7 @@ _MOST_SHAPES: Final = 8  # that a row is tried with before it goes the general w
 _AT_FIRST: Final = 32  # rows that a pattern is tried with at once, more each time it was right
 _MOST_AT_ONCE: Final = 1024
 _FEW: Final = 4
+_MOST_MISSED: Final = 64
 _MOST_TRIED: Final = 32  # rows of one buffer that shapes are made of: one of ever new shapes is not worth it
 
 
@@ -230,17 +231,24 @@ def _decode_compact(octets: bytes, *, partial: bool) -> list[Row]:
 class uncollected:  # noqa: N801  # used as a function
     """Keep the garbage collector out: it takes a third of the time and finds nothing.
 
-    Rows hold no cycles; there are only many of them at once, which is what it counts.
+    Rows hold no cycles; there are only many of them at once, which is what it counts. Several threads may be
+    in here: whoever is the last to leave switches it on again, if one of them has found it on.
     """
 
-    __slots__ = ("_enabled",)
+    __slots__ = ()
+    _holding: Final[list[None]] = []  # one for each that is inside; both ends of a list are atomic
+    _found_on: Final[list[None]] = []
 
     def __enter__(self) -> None:
-        self._enabled = gc.isenabled()
-        gc.disable()
+        self._holding.append(None)
+        if gc.isenabled():
+            gc.disable()
+            self._found_on.append(None)
 
     def __exit__(self, *_: object) -> None:
-        if self._enabled:
+        self._holding.pop()
+        if self._found_on and not self._holding:
+            self._found_on.clear()
             gc.enable()
 
 
@@ -277,12 +285,14 @@ def _decode_any(octets: bytes, position: int, count: int, *, partial: bool) -> l
     shapes: list[Shape | Pattern] = []  # that which fitted last in front
     tried = 0
     at_once = _AT_FIRST  # rows that a pattern is tried with; 0 once it is not worth it
+    missed = 0  # how many more rows had none of the shapes than had one
     while len(rows) < count:
         for shape in shapes:
             whole = shape.row(octets, position)
             if whole is not None:
                 row, position = whole
                 rows.append(row)
+                missed = max(0, missed - 1)
                 if shape is not shapes[0]:
                     shapes.remove(shape)
                     shapes.insert(0, shape)
@@ -296,6 +306,10 @@ def _decode_any(octets: bytes, position: int, count: int, *, partial: bool) -> l
         else:
             if partial and position == len(octets):
                 return rows
+            missed += 1
+            if missed > _MOST_MISSED:  # shapes that fit nothing are not worth their trial
+                shapes.clear()
+                tried = _MOST_TRIED
             begin = position
             try:
                 # All at once where no shape was found, since then none will be.

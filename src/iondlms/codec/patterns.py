@@ -76,7 +76,7 @@ class Pattern:
 
     @classmethod
     def of(cls, row: Data, most: int) -> Pattern | None:
-        """Return that of a structure; None for types in it that this cannot, or more than `most` values."""
+        """Return that of a structure; None for types in it that this cannot, or more than `most` elements."""
         if row.tag is not Tag.STRUCTURE or not row.items():
             return None
         maker = _Maker(most)
@@ -167,7 +167,7 @@ class _Maker:
         self.segments: list[_Segment] = []
         self.nested: list[_Nested] = []
         self.failed = False
-        self._most = most
+        self._left = most  # elements
         self._count = 1  # of plain values, the one for null-data among them
         self._head = b""
         self._same: list[bytes] = []
@@ -216,6 +216,10 @@ class _Maker:
 
     def _place(self, data: Data) -> int:
         tag, value = data
+        self._left -= 1
+        self.failed = self.failed or self._left < 0
+        if self.failed:
+            return 0
         if tag is Tag.STRUCTURE:
             places = self.elements(data)
             self.nested.append(_Nested(tuple([element.tag for element in data.items()]), places))
@@ -231,7 +235,7 @@ class _Maker:
         elif tag in _STRINGS:
             code, string = "B", tag
         self._count += 1
-        if code is None or self._count > self._most:
+        if code is None:
             self.failed = True
             return 0
         self._form += [f"{len(self._head)}s", code]

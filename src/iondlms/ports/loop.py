@@ -23,8 +23,10 @@ def settle() -> None:
     """Tell the garbage collector that what there is now lives as long as the process.
 
     For programs that serve or read for long, once they have begun: else all of it is looked through again
-    and again, some tens of milliseconds at a time in which nobody is answered.
+    and again, some tens of milliseconds at a time in which nobody is answered. To be told again when much of
+    it was replaced.
     """
+    gc.unfreeze()
     gc.collect()
     gc.freeze()
 

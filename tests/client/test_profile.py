@@ -263,7 +263,7 @@ def test_a_year_that_is_gone_through_is_not_kept() -> None:
     finally:
         tracemalloc.stop()
     assert instants == 35_040
-    assert most < 1_500_000, "octets; all rows at once are ten times that"
+    assert most < 1_500_000, "octets; all rows at once are several times that"
 
 
 def test_a_profile_is_copied_and_pickled_with_its_rows() -> None:

@@ -38,8 +38,8 @@ _BEGIN: Final = 4  # octets that nearly tell shapes apart: structure, columns, t
 _MOST_SHAPES: Final = 8  # that a row is tried with before it goes the general way
 _AT_FIRST: Final = 32  # rows that a pattern is tried with at once, more each time it was right
 _MOST_AT_ONCE: Final = 1024
-_FEW: Final = 4
-_MOST_MISSED: Final = 64
+_FEW: Final = 4  # rows that are not worth a trial of several at once
+_MOST_MISSED: Final = 64  # rows more that no shape fits than that one fits, before all are given up
 _MOST_TRIED: Final = 32  # rows of one buffer that shapes are made of: one of ever new shapes is not worth it
 
 

@@ -22,13 +22,14 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from iondlms.hdlc.frame import FLAG, KNOWN_HEADERS, Frame, read_header
+from iondlms.hdlc.frame import FLAG, KNOWN_HEADERS, Frame, read_header, short_frame
 
 __all__ = ["Deframer"]
 
 _FLAG: Final = b"~"
 _NOTHING_HELD: Final = (b"", _FLAG)  # a frame may share its opening flag with the one before, and need not
 _LAST_FLAG: Final = re.compile(rb"~+")
+_SHORT: Final = 40  # octets of a frame that is known as a whole: a UA with all parameters has 33 to 38
 
 
 class Deframer:
@@ -80,8 +81,13 @@ class Deframer:
     def feed(self, data: bytes | bytearray | memoryview) -> list[Frame]:
         """Return the frames that are complete with these octets, closing flag included, in their order."""
         data = bytes(data)
-        # Nearly always: one whole frame with a header that came before. Nothing is left to decide then.
+        # Nearly always: one whole frame, or a header, that came before. Nothing is left to decide then.
         if self._held in _NOTHING_HELD and not self._searched:
+            frame = short_frame(data) if len(data) <= _SHORT else None
+            if frame is not None:
+                self._held = _FLAG
+                self.frames += 1
+                return [frame]
             header = KNOWN_HEADERS.get(data[1 : 1 + self._size])
             if header is not None and len(data) == header.length + 2 and data[0] == FLAG == data[-1]:
                 frame = header.frame(data, 0)

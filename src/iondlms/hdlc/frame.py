@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from binascii import crc_hqx
 from enum import Enum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from iondlms.errors import DecodeError, LocalError
@@ -47,6 +48,7 @@ _SMALLEST: Final = 7  # format 2, addresses 1 + 1, control 1, check sequence 2
 
 # One conversation uses few headers; the bound is against a peer that makes each one new.
 _CACHED_HEADERS: Final = 4096
+_OFTEN: Final = 40  # octets of information that may well come again; an AARQ with a password has more
 
 
 def fcs16(octets: bytes) -> bytes:
@@ -253,6 +255,18 @@ def _address_end(data: bytes, start: int) -> int:
     return start + 4
 
 
+@lru_cache(maxsize=256)
+def short_frame(octets: bytes) -> Frame | None:
+    """Return the frame that these octets are, from flag to flag; None if they are none.
+
+    For short ones, that come again and again: SNRM, UA and DISC of each session, RR of each segment.
+    """
+    try:
+        return Frame.decode(octets)
+    except DecodeError:
+        return None
+
+
 _BUILT: Final[dict[tuple[bytes, bytes, int, int, bool], bytes]] = {}
 
 
@@ -260,7 +274,16 @@ def build(
     destination: bytes, source: bytes, control: int, information: bytes = b"", segmented: bool = False
 ) -> bytes:
     """Return a frame from flag to flag; LocalError if it is too long or an address is none."""
+    if len(information) <= _OFTEN and not segmented:
+        return _built(destination, source, control, information)
     head = build_head(destination, source, control, len(information), segmented)
+    return fill(head, information) if information else head
+
+
+# Of a fleet all are asked the same, in requests that are short.
+@lru_cache(maxsize=512)
+def _built(destination: bytes, source: bytes, control: int, information: bytes) -> bytes:
+    head = build_head(destination, source, control, len(information))
     return fill(head, information) if information else head
 
 

@@ -281,8 +281,7 @@ class Primary:
     def _step(self, received: Input, frame: Frame) -> Reaction:
         step = PRIMARY[self.state, received]
         self.state = step.state
-        reaction = self._act(step.action, frame)
-        return reaction if reaction.event is None else reaction._replace(client=self._client)
+        return self._act(step.action, frame)
 
     def _is_server(self, source: bytes) -> bool:
         if source == self._destination:
@@ -325,7 +324,7 @@ class Primary:
             case "ignore":
                 return _SILENCE
             case "deliver":
-                return Reaction(b"", Event.LSDU, lsdu=self._accept(frame)[len(RESPONSE_LLC) :])
+                return Reaction(b"", _LSDU, self._client, self._accept(frame)[len(RESPONSE_LLC) :])
             case "keep":
                 self._accept(frame)
                 return Reaction(self._transfer.receive_ready()) if frame.poll else _SILENCE
@@ -334,7 +333,7 @@ class Primary:
             case "connected":
                 return self._connected(frame)
             case "disconnected":
-                return Reaction(b"", Event.DISCONNECTED)
+                return Reaction(b"", Event.DISCONNECTED, self._client)
             case "poll":
                 return Reaction(self.poll())
             case "repeat_if_polled":
@@ -344,17 +343,17 @@ class Primary:
                 return _SILENCE
             case "hold":
                 self._transfer.acknowledge()
-                return Reaction(b"", Event.BUSY)
+                return Reaction(b"", Event.BUSY, self._client)
             case "busy":
-                return Reaction(b"", Event.BUSY)
+                return Reaction(b"", Event.BUSY, self._client)
             case "hand_out":
                 lsdu = frame.information.removeprefix(RESPONSE_LLC)
-                return Reaction(b"", Event.UNNUMBERED, lsdu=lsdu)
+                return Reaction(b"", Event.UNNUMBERED, self._client, lsdu)
             case "send_snrm":
                 return Reaction(self._snrm())
             case "send_disc":
                 return Reaction(self._disc())
-        return Reaction(b"", Event.FAILED, reason=self._failure(action, frame))
+        return Reaction(b"", Event.FAILED, self._client, reason=self._failure(action, frame))
 
     def _failure(self, action: str, frame: Frame) -> str:
         """Return what a person is told of an action that fails."""
@@ -381,7 +380,7 @@ class Primary:
         # A new transfer and not the old one reset: the numbers start at 0 with each SNRM.
         self._transfer = Transfer(self._destination, self._source, self._negotiated.transmit_information)
         self.timeouts = 0
-        return Reaction(b"", Event.CONNECTED)
+        return Reaction(b"", Event.CONNECTED, self._client)
 
     def _accept(self, frame: Frame) -> bytes:
         """Count an I frame; return the LSDU with its LLC, or nothing while segments are to come."""
@@ -400,7 +399,7 @@ class Primary:
             transfer.acknowledge()
             self.timeouts = 0
         if not transfer.unsent:
-            return Reaction(b"", Event.BUSY)
+            return Reaction(b"", Event.BUSY, self._client)
         if not frame.poll:
             return _SILENCE
         self._polled = False

@@ -200,7 +200,7 @@ class Secondary:
         if step.state is _NDM and self._links is not None:
             self._links.pop(client, None)
         self._talking = None if self._links is None else self._links.get(client)
-        return reaction if reaction.event is None else reaction._replace(client=client)
+        return reaction
 
     def whole(self, data: bytes) -> Reaction | None:
         """Take octets that are the one request that is due, whole, in a frame; None for any others.
@@ -363,9 +363,9 @@ class Secondary:
             case "connect":
                 return self._connect(frame)
             case "disconnect":
-                return Reaction(self._unnumbered(link, Control.UA), Event.DISCONNECTED)
+                return Reaction(self._unnumbered(link, Control.UA), Event.DISCONNECTED, link.client)
             case "refuse":
-                return Reaction(self._unnumbered(link, Control.DM), Event.DISCONNECTED)
+                return Reaction(self._unnumbered(link, Control.DM), Event.DISCONNECTED, link.client)
             case "send_dm":
                 octets = self._unnumbered(link, Control.DM)
             case "reject":
@@ -388,7 +388,7 @@ class Secondary:
         if self._links is None:
             self._links = {}
         self._links[link.client] = link
-        return Reaction(self._unnumbered(link, Control.UA, negotiated.encode()), Event.CONNECTED)
+        return Reaction(self._unnumbered(link, Control.UA, negotiated.encode()), Event.CONNECTED, link.client)
 
     def _accept(self, link: _Link, frame: Frame) -> Reaction:
         transfer = link.transfer
@@ -403,7 +403,8 @@ class Secondary:
             if overflowed or whole.startswith(COMMAND_LLC):
                 link.polled = frame.poll
                 event = Event.TOO_LONG if overflowed else Event.LSDU
-                return Reaction(b"", event, lsdu=b"" if overflowed else whole[len(COMMAND_LLC) :])
+                lsdu = b"" if overflowed else whole[len(COMMAND_LLC) :]
+                return Reaction(b"", event, link.client, lsdu)
             # Another LLC header is no request to us; the frame is counted all the same.
         return Reaction(transfer.receive_ready()) if frame.poll else _SILENCE
 

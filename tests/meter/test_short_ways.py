@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 from tests.meter.bench import AARQ, ASSOCIATION, LOAD_PROFILE, SERVER, START_MS, Bench, get_request
 
 from iondlms.client import Client
-from iondlms.hdlc import Reaction, Secondary, Transfer
 from iondlms.hdlc.frame import build
 from iondlms.ion.log import RowFormat
 from iondlms.meter import MeterHost, load
-from iondlms.meter.endpoint import _HdlcLine
+from iondlms.meter.endpoint import _Foreseen
 from iondlms.meter.service import Association, LinkLimits
 from iondlms.store import Store
 from iondlms.xdlms import Conformance, GetRequestNext, InitiateRequest
@@ -89,7 +88,7 @@ def test_a_fault_in_place_of_the_answer_comes_first(bench: Bench) -> None:
 # --- the frame that is foreseen ---------------------------------------------------------------------
 
 
-WHOLE = Secondary.whole
+FORESEEN = _Foreseen.answer
 
 
 class Ends:
@@ -98,18 +97,15 @@ class Ends:
     def __init__(self, bench: Bench, aarq: str = AARQ) -> None:
         self.bench = bench
         self.short, self.long = (bench.meter.endpoint(now=bench.now) for _ in range(2))
-        self.send_number = self.receive_number = self.number = self.followed = self.taken = 0
+        self.send_number = self.receive_number = self.number = self.followed = self.foreseen = 0
         self.last = b""
         self.say(bench.frame(0x93))
         for apdu in (aarq, get_request(7, LOAD_PROFILE, 2)):
             self.say(self.i_frame(bytes.fromhex(apdu)))
 
-    def counted(self, data: bytes) -> Reaction | None:
-        line = self.short._line
-        assert isinstance(line, _HdlcLine)
-        found = WHOLE(line._secondary, data)
-        self.taken += found is not None
-        return found
+    def counted(self, foreseen: _Foreseen) -> bytes:
+        self.foreseen += 1
+        return FORESEEN(foreseen)
 
     def i_frame(self, apdu: bytes) -> bytes:
         control = self.receive_number << 5 | 0x10 | self.send_number << 1
@@ -122,13 +118,13 @@ class Ends:
         now = self.bench.now
         application = self.bench.meter.application("ETHERNET")
         application.instead.answer = (lambda _apdu: instead) if instead else None
-        with patch.object(Transfer, "whole", lambda *_: None):
+        with patch("iondlms.hdlc.deframer.short_frame", lambda _octets: None):
             said = self.long.receive_data(octets, now)
         application.instead.answer = (lambda _apdu: instead) if instead else None
-        answer = self.short.follow(octets, now)
+        with patch.object(_Foreseen, "answer", lambda foreseen: self.counted(foreseen)):
+            answer = self.short.follow(octets, now)
         if answer is None:
-            with patch.object(Secondary, "whole", self.counted):
-                answer = self.short.receive_data(octets, now)
+            answer = self.short.receive_data(octets, now)
         else:
             self.followed += 1
         application.instead.answer = None
@@ -201,10 +197,9 @@ def test_what_is_foreseen_is_answered_as_what_is_read(bench: Bench, script: list
     for name in script:
         ACTIONS[name](ends)
     if script and set(script) == {"next"}:
-        # All but the first, whose request is the GET, and what comes after the last.
-        assert ends.followed == min(len(script), ends.number - 1)
-        # The AARQ and the GET; the SNRM is no I frame.
-        assert ends.taken >= 2
+        # The AARQ, the GET, and each request for a block, the one that comes too late included.
+        assert ends.followed == 2 + len(script)
+        assert ends.foreseen == min(len(script), ends.number - 1)
 
 
 def test_blocks_that_take_more_than_a_frame_are_not_foreseen() -> None:
@@ -216,7 +211,7 @@ def test_blocks_that_take_more_than_a_frame_are_not_foreseen() -> None:
     ends.say(ends.i_frame(bytes.fromhex("C002C1")))
     ends.say(ends.next_block())
     ends.say(own.frame(ends.receive_number << 5 | 0x11))
-    assert (ends.number, ends.followed) == (2, 0)
+    assert (ends.number, ends.foreseen) == (2, 0)
 
 
 def test_a_meter_without_power_follows_nothing() -> None:

@@ -20,6 +20,7 @@ from iondlms.hdlc import (
     Secondary,
     Transfer,
 )
+from iondlms.hdlc.frame import fill
 from iondlms.meter.refusals import Cause, refusal
 from iondlms.meter.service import MANAGEMENT_LOGICAL_DEVICE, Application, Association, LinkLimits
 from iondlms.wrapper import NO_STATION, Oversized, Wpdu, WrapperDeframer
@@ -33,7 +34,7 @@ _FLAG: Final = 0x7E
 _LSDU: Final = Event.LSDU  # of an enum's class each member is looked up by a function
 _WRAPPER_START: Final = b"\x00\x01"
 _LARGEST_WPDU: Final = 0xFFFF
-_GET: Final = b"\xc0"  # how a GET begins, which leaves the meter as it is
+_STILL: Final = (b"\xc0", b"\x62")  # how GET and RLRQ begin, which leave the meter as it is
 _TOO_LONG: Final = refusal(Cause.TOO_LONG)
 
 
@@ -101,20 +102,19 @@ class MeterEndpoint:
         return answer
 
     def follow(self, data: bytes, now: float) -> bytes | None:
-        """Answer the one request that a long answer under way has foreseen.
+        """Answer the request that is due over HDLC: an undamaged frame, whole and alone, in its turn.
 
         None for anything else, and then nothing has changed: that is for `receive_data`, which says the same
-        of these octets. After an answer from here no deadline has come nearer.
+        of these octets. After an answer from here no deadline has come nearer, and the line is not closed.
         """
         line = self._line
         if (
             not isinstance(line, _HdlcLine)
-            or data != line.due
             or now - self._heard >= self._setup.inactivity_s
             or not self._meter.powered
         ):
             return None
-        answer = line.follow()
+        answer = line.follow(data, now)
         if answer is not None:
             self._heard = now
         return answer
@@ -176,7 +176,7 @@ class MeterEndpoint:
             self.idle = False
         elif now - self._heard >= self._setup.inactivity_s:
             self._abort()
-        elif line is not None and line.half_frame and now - self._heard >= self._setup.rx_timeout_s:
+        elif line is not None and now - self._heard >= self._setup.rx_timeout_s:
             line.flush()
         self._heard = now
         return True
@@ -215,13 +215,11 @@ class _HdlcLine:
     __slots__ = (
         "_application",
         "_associations",
-        "_cutter",
         "_deframer",
+        "_foreseen",
         "_meter",
         "_secondary",
         "_silent_before_snrm",
-        "_transfer",
-        "due",
     )
 
     broken = False  # HDLC finds its way back from anything
@@ -234,15 +232,12 @@ class _HdlcLine:
         # Of the clients that have a link, with what that link carries.
         self._associations: dict[int, tuple[Association, LinkLimits]] = {}
         self._silent_before_snrm = setup.silent_before_snrm
-        # The frame that asks for the next block of the long answer under way, and the association it is of.
-        # There are twelve thousand such in a year of rows, and octets that are equal need no other check.
-        self.due: bytes | None = None
-        self._cutter: BlockCutter | None = None
-        self._transfer: Transfer | None = None
+        self._foreseen: _Foreseen | None = None
 
     @property
     def half_frame(self) -> bool:
-        return self._deframer.pending
+        # A flag alone is none to wake up for: what comes next tells by its time whether it still counts.
+        return self._deframer.in_frame
 
     @property
     def linked(self) -> bool:
@@ -260,42 +255,36 @@ class _HdlcLine:
         self._deframer.flush()
 
     def abort(self) -> None:
-        self.due = None
+        self._foreseen = None
         self._secondary.abort()
         self._associations.clear()
 
-    def follow(self) -> bytes | None:
-        """Answer the frame that is `due` as if it had come; None if it is not to be served so."""
-        cutter, transfer = self._cutter, self._transfer
-        if (
-            cutter is None
-            or transfer is None
-            or self._application.instead.answer is not None
-            # Half a frame is held, or not even the flag of before: then this frame's own is to be kept.
-            or not self._deframer.between_frames
-        ):
+    def follow(self, data: bytes, now: float) -> bytes | None:
+        """Answer the one request that is due, where these octets are that; None, and nothing done, if not."""
+        # Half a frame is held, or not even the flag of before: then this frame's own is to be kept.
+        if not self._deframer.between_frames:
             return None
+        foreseen = self._foreseen
+        if foreseen is not None and data == foreseen.due and self._application.instead.answer is None:
+            octets = foreseen.answer()
+        else:
+            reaction = self._secondary.whole(data)
+            if reaction is None:
+                return None
+            self._foreseen = None
+            octets = self._react(reaction, now)
         self._deframer.frames += 1
-        octets = transfer.turn(RESPONSE_LLC + cutter.next_block())
-        apdu = cutter.due
-        self.due = None if apdu is None else transfer.foreseen(COMMAND_LLC + apdu)
         return octets
 
     def receive(self, data: bytes, now: float) -> bytes:
-        self.due = None
-        deframer = self._deframer
-        if deframer.between_frames:
-            reaction = self._secondary.whole(data)
-            if reaction is not None:
-                deframer.frames += 1
-                return self._react(reaction, now)
-        frames = deframer.feed(data)
+        frames = self._deframer.feed(data)
         if len(frames) == 1:
             return self.answer(frames[0], now)
+        self._foreseen = None
         return b"".join([self.answer(frame, now) for frame in frames])
 
     def answer(self, frame: Frame, now: float) -> bytes:
-        self.due = None
+        self._foreseen = None
         reaction = self._secondary.receive(frame)
         if reaction.event is None:
             return b"" if self._kept_silent(frame) else reaction.octets
@@ -315,7 +304,7 @@ class _HdlcLine:
             else:
                 self._meter.pass_time(now)
                 lsdu = association.handle(reaction.lsdu, limits)
-                if reaction.lsdu[:1] != _GET:
+                if reaction.lsdu[:1] not in _STILL:
                     self._meter.pass_time(now)  # what a SET has done is kept at once
                 octets = reaction.octets + self._secondary.answer(client, lsdu, association.rest)
             self._foresee(association)
@@ -334,14 +323,44 @@ class _HdlcLine:
         cutter = association.cutter
         if cutter is None or cutter.due is None:
             return
-        self._cutter, self._transfer = cutter, self._secondary.in_turn(cutter.largest)
-        if self._transfer is not None:
-            self.due = self._transfer.foreseen(COMMAND_LLC + cutter.due)
+        transfer = self._secondary.in_turn(cutter.largest)
+        if transfer is not None:
+            self._foreseen = _Foreseen(cutter, transfer, cutter.due)
 
     def _kept_silent(self, frame: Frame) -> bool:
         if not self._silent_before_snrm or frame.kind is Kind.DISC or frame.kind is Kind.SNRM:
             return False
         return frame.source[0] >> 1 not in self._secondary.clients
+
+
+class _Foreseen:
+    """The frame that asks for the next block of the long answer under way, and what comes of it.
+
+    There are twelve thousand such in a year of rows, and octets that are equal need no other check.
+    """
+
+    __slots__ = ("_cutter", "_information", "_transfer", "_turns", "due")
+
+    def __init__(self, cutter: BlockCutter, transfer: Transfer, request: bytes) -> None:
+        self._cutter = cutter
+        self._transfer = transfer
+        self._information = len(RESPONSE_LLC) + cutter.largest  # octets, with each block but the last
+        self._turns = transfer.turns(len(COMMAND_LLC) + len(request), self._information)
+        self.due: bytes | None = transfer.foreseen(COMMAND_LLC + request)  # None after the last block
+
+    def answer(self) -> bytes:
+        """Take the frame that is `due` as come, and return the one with the block."""
+        cutter, transfer = self._cutter, self._transfer
+        head, due = self._turns[transfer.send_number]
+        information = RESPONSE_LLC + cutter.next_block()
+        if len(information) == self._information:
+            transfer.turned(information)
+            octets = fill(head, information)
+        else:
+            octets = transfer.turn(information)
+        request = cutter.due
+        self.due = None if request is None else fill(due, COMMAND_LLC + request)
+        return octets
 
 
 class _WrapperLine:

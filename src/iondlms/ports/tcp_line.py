@@ -138,7 +138,7 @@ class AsyncTcpTransport(asyncio.BufferedProtocol, asyncio.Protocol):
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._buffer = memoryview(bytearray(_CHUNK))
+        self._buffer = memoryview(b"")  # made when the loop wants one
         self._held = bytearray()  # what came while nobody asked
         self._paused = False
         self._error: PortError | None = None  # why the line is dead
@@ -224,6 +224,8 @@ class AsyncTcpTransport(asyncio.BufferedProtocol, asyncio.Protocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # an asyncio signature
         """Return where to put octets: always the same place, or each read would make 256 kB anew."""
+        if not self._buffer:
+            self._buffer = memoryview(bytearray(_CHUNK))
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:

@@ -2,8 +2,9 @@
 
 A session is: connect, SNRM, association, the clock, release, DISC, close; from 20 connections at once. A
 day-reading is a session that reads 96 rows of the load profile by range, in blocks of 125 octets, with its
-capture objects, period and scalers; from 100 meters at once. The floor is the same octets over the same
-connections by a bare pair of protocols on the same loop.
+capture objects, period and scalers; from 100 meters at once. Its rows come typed, each made and looked at, or
+by column, as whoever stores them takes them. The floor is the same octets over the same connections by a bare
+pair of protocols on the same loop.
 
 Both processes have settled, as `iondlms serve` does once it is ready: the garbage collector looks no more at
 what lives as long as they do.
@@ -27,11 +28,11 @@ from iondlms.client import Client, connect
 from iondlms.ports.loop import settle
 
 ROWS = 96
-# name, meters, sessions of each in a run, sessions a second that are due on asyncio's own loop
 # What, meters, sessions with each, and how many a second are due: with asyncio, with uvloop.
 WORKS = (
     ("session", 20, 20, {"asyncio": 1500, "uvloop": 3500}),
     ("day-reading", 100, 2, {"asyncio": 400, "uvloop": 1200}),
+    ("day-reading by column", 100, 2, {"asyncio": 400, "uvloop": 1200}),
 )
 # Yesterday by the clock of whoever runs this: the meters' history ends now.
 END = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -46,6 +47,20 @@ async def day(client: Client) -> None:
     profile = await client.profile("load", START, END)
     rows = sum(row.instant is not None for row in profile)  # each is made, and looked at
     assert rows == ROWS, f"{rows} rows of {ROWS}"
+
+
+async def columns(client: Client) -> None:
+    profile = await client.profile_columns("load", START, END)
+    # Each column is made when it is asked for.
+    cells = sum(map(len, (profile.instants, profile.status or (), *profile.values)))
+    assert cells == ROWS * (2 + len(profile.columns)), f"{cells} cells in {ROWS} rows"
+
+
+READS: dict[str, Callable[[Client], Awaitable[None]]] = {
+    "session": session,
+    "day-reading": day,
+    "day-reading by column": columns,
+}
 
 
 def timed(
@@ -66,7 +81,7 @@ def timed(
 
 
 def compare(bench: Bench, name: str, loop: str, meters: int, times: int, due: int | None) -> None:
-    read = session if name == "session" else day
+    read = READS[name]
     served = Server("meters", meters, loop, "300", "port.ETHERNET.framing=hdlc")
     conversation: Conversation = record(
         served.ports[0],

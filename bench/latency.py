@@ -1,13 +1,13 @@
 """How long a client waits for the first octet of an answer, while the meter records and writes to its disk.
 
 `iondlms serve` with a data folder and 3,360 rows makes a row each second; a blocking client asks it for
-every attribute of every object, for a row, 96 rows and all of them, again and again over loopback. Meanwhile
-another process looks at the meter ten times a second through its control socket (`ctl status`), which is what
-a page that shows it would ask on the same loop. Told are the median and the 99th percentile by kind of
-request. Due: 1 ms for all but the first block of a long range, 5 ms for that, beyond what a bare pair waits on
-the same machine at the same time: where others have the cores, that is their time and not the meter's. SNRM,
-AARQ and DISC are requests like all others. A SET of the clock is not: it is durable before it is answered, so
-it takes what the disk takes.
+every attribute of every object, for a row, 96 rows and all of them, again and again over loopback.
+Meanwhile another process looks at the meter ten times a second through its control socket (`ctl status`),
+which is what a page that shows it would ask on the same loop. Told are the median and the 99th percentile
+by kind of request. Due: 1 ms for all but the first block of a long range, 5 ms for that, beyond what a bare
+pair waits on the same machine at the same time: where others have the cores, that is their time and not the
+meter's. SNRM, AARQ and DISC are requests like all others. A SET of the clock is not: it is durable before
+it is answered, so it takes what the disk takes.
 
     python -m bench.latency [--rounds 20] [--json FILE]
 """

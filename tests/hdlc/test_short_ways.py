@@ -1,7 +1,7 @@
 """The short ways of the data link come to the same as the long ones, which they leave out.
 
 Each has a twin that knows no short way: a station whose `_expected` expects nothing, a deframer that gets one
-octet at a time. Both live through the same script, and must say and be the same after each step.
+octet at a time. All live through the same script, and must say and be the same after each step.
 """
 
 from __future__ import annotations
@@ -40,6 +40,13 @@ class LongSecondary(Secondary):
 class LongPrimary(Primary):
     def _expected(self, frame: Frame) -> Reaction | None:
         return None
+
+
+class ShortestSecondary(Secondary):
+    """Takes octets, where those of the frame are the request that is due, before anybody cuts it out."""
+
+    def receive(self, frame: Frame) -> Reaction:
+        return self.whole(frame.encode()) or super().receive(frame)
 
 
 PARTS = (Secondary, Primary, Transfer, _Link)
@@ -104,12 +111,15 @@ LONG_REQUEST = [
     (Due(bytes(90), True, POLL), None),
     (Due(COMMAND + b"?", False, POLL), b"answer"),
 ]
+# As long as may be held, and an octet more.
+LONGEST_REQUEST = [(Due(COMMAND + bytes(length), False, POLL), b"answer") for length in (100, 101)]
 # A request without P, whose answer waits, and another.
 UNSENT = [(Due(COMMAND + b"?", False, 0), b"answer"), (Due(COMMAND + b"!", False, POLL), b"other")]
 FULL_RR = [(Frame(SERVER, CLIENT, Control.RR | POLL, b"?"), None)]
 
 
 @example(LONG_REQUEST, False)
+@example(LONGEST_REQUEST, False)
 @example(FULL_RR, False)
 @example(UNSENT, False)
 @given(
@@ -121,20 +131,21 @@ FULL_RR = [(Frame(SERVER, CLIENT, Control.RR | POLL, b"?"), None)]
     st.booleans(),
 )
 def test_the_secondary(script: list[tuple[Frame | Due | str, bytes | None]], piecewise: bool) -> None:
-    short, long = Secondary(17, max_lsdu=100), LongSecondary(17, max_lsdu=100)
+    kinds = (ShortestSecondary, Secondary, LongSecondary)
+    shortest, short, long = (kind(17, max_lsdu=100) for kind in kinds)
     snrm = Frame(SERVER, CLIENT, Control.SNRM | POLL)
-    assert short.receive(snrm) == long.receive(snrm)
+    assert shortest.receive(snrm) == short.receive(snrm) == long.receive(snrm)
     for step, answer in script:
         frame = step if isinstance(step, Frame) else in_turn(long, step)
         reaction = short.receive(frame)
-        assert reaction == long.receive(frame)
+        assert shortest.receive(frame) == reaction == long.receive(frame)
         if reaction.event in (Event.LSDU, Event.TOO_LONG):
             said = [
                 each.answer(reaction.client, answer, cut(answer) if piecewise else None)
-                for each in (short, long)
+                for each in (shortest, short, long)
             ]
-            assert said[0] == said[1]
-        assert fields(short) == fields(long)
+            assert said[0] == said[1] == said[2]
+        assert fields(shortest) == fields(short) == fields(long)
 
 
 def cut(answer: bytes | None) -> Iterator[bytes] | None:

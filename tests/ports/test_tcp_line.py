@@ -271,3 +271,40 @@ def test_the_fast_loop_is_used_where_it_is(monkeypatch: pytest.MonkeyPatch) -> N
     assert run(which()) is Loop
     monkeypatch.setitem(sys.modules, "uvloop", None)
     assert run(which()) is not Loop
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_peer_that_reads_nothing_cannot_hold_up_the_end(
+    cancelled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = asyncio.Event()
+
+    async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await gone.wait()
+        writer.close()
+
+    monkeypatch.setattr("iondlms.ports.tcp_line._GRACE_S", FOREVER * 2 if cancelled else 0.01)
+    async with line(deaf) as made:
+        await made.send(bytes(20_000_000))  # more than any buffers on the way
+        closing = asyncio.create_task(made.close())
+        if cancelled:
+            await asyncio.sleep(0)
+            closing.cancel()
+        await asyncio.wait((closing,))
+        assert closing.cancelled() is cancelled
+        await made.close()  # it has ended, and not only been given up
+        gone.set()
+
+
+async def test_what_was_sent_before_the_end_still_goes_out() -> None:
+    heard: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.set_result(await reader.read(-1))
+        writer.close()
+
+    async with line(late) as made:
+        await made.send(bytes(3_000_000))
+        await made.close()
+        assert await heard == bytes(3_000_000)

@@ -29,6 +29,7 @@ _KEEP_ALIVE: Final = (
 _CHUNK: Final = 8192  # octets taken from the socket at once; each connection has a buffer of that size
 _TIMEVAL: Final = struct.Struct("@ll")  # of SO_RCVTIMEO: seconds, microseconds
 _TICK_S: Final = 0.0001  # the shortest wait; 0 would be "for ever"
+_GRACE_S: Final = 1.0  # for what was sent to a peer that reads slowly, or no longer
 _HELD: Final = 65536  # octets that are taken from a peer that does not wait for its turn
 
 
@@ -204,16 +205,24 @@ class AsyncTcpTransport(asyncio.BufferedProtocol, asyncio.Protocol):
             self._following = _nothing_follows  # it holds on to whoever asked
 
     async def close(self) -> None:
-        """Close the socket and wait until it is closed."""
+        """Close the socket and wait until it is closed; a peer that does not read cannot hold it up."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._transport is not None:
-            self._transport.close()
-            if self._error is None:
-                lost = self._loop.create_future()
-                self._closing.append(lost)
-                await lost
+        transport = self._transport
+        if transport is None:
+            return
+        unsent = transport.get_write_buffer_size()
+        transport.close()
+        if self._error is None:
+            lost = self._loop.create_future()
+            self._closing.append(lost)
+            if unsent:
+                try:
+                    await asyncio.wait((lost,), timeout=_GRACE_S)
+                finally:
+                    transport.abort()
+            await lost
 
     # --- what asyncio calls -------------------------------------------------------------------------
 

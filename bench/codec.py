@@ -140,7 +140,7 @@ def compare_shape(bench: Bench, item: Buffer, peers: list[PeerProgram]) -> None:
             amount=amount, unit="rows", peers=others("typed"),
             ours=timed(lambda: ProfileColumns([decode_table(octets)], shape).numpy()),
             floor=floor(lambda: floors.numpy_columns(octets)), floor_name="NumPy",
-            least=500 if large and load_profile else None, most=1.5 if large and load_profile else None,
+            least=500 if large else None, most=1.5 if large and load_profile else None,
         )  # fmt: skip
     bench.compare(
         f"typed rows, {item.name}",

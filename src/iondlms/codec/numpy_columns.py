@@ -6,6 +6,7 @@ program that asked for them.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -54,13 +55,20 @@ def column(table: Table, at: int) -> NDArray[Any]:
     if isinstance(table, StridedTable):
         field = table.fields[at]
         if field.code:
+            sent, kept = _kinds(field.code)
             strides = (table.shape.stride,)
-            kind = np.dtype(field.code).newbyteorder(">")
             view: NDArray[Any] = np.ndarray(
-                (len(table),), kind, table.octets, table.start + field.offset, strides
+                (len(table),), sent, table.octets, table.start + field.offset, strides
             )
-            return view.astype(kind.newbyteorder("="))
+            return view.astype(kept)
     return of_cells(table.column(at))
+
+
+@cache
+def _kinds(code: str) -> tuple[np.dtype[Any], np.dtype[Any]]:
+    """Return the types of a number as it is sent and as the machine has it; there are ten codes."""
+    kind = np.dtype(code)
+    return kind.newbyteorder(">"), kind.newbyteorder("=")
 
 
 def of_cells(cells: Cells) -> NDArray[Any]:

@@ -64,8 +64,8 @@ def fields(one: Any) -> Any:
     if not isinstance(one, PARTS):
         return bytes(one) if isinstance(one, bytearray) else one
     named = [*getattr(type(one), "__slots__", ()), *getattr(one, "__dict__", {})]
-    # What is foreseen is what they differ in; the hooks are their own.
-    own = ("_foreseen", "_on_apdu", "progress", "taken")
+    # They differ in what is foreseen, and in the deframer's guess of the next head; the hooks are their own.
+    own = ("_foreseen", "_size", "_on_apdu", "progress", "taken")
     return {name: fields(getattr(one, name)) for name in named if name not in own}
 
 

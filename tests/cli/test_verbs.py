@@ -14,12 +14,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.interop.running import meter
+
+from iondlms.cli.read import _scaled
+from iondlms.codec import make
 
 PASSWORD = "verbs-12"
 
@@ -289,6 +293,12 @@ def test_attribute_0_is_scaled_like_the_value_itself(url: str) -> None:
     assert abs(everything[1]["value"]) <= 1
     assert everything[1]["unit"] == value["unit"]
     assert everything[0]["value"] == "1-1:13.0.0*255"
+
+
+def test_a_scaler_that_no_decimal_takes_leaves_the_number_as_it_is() -> None:
+    energy = make.double_long(5)
+    assert _scaled(energy, make.structure(make.integer(-1), make.enum(30))) == (Decimal("0.5"), "Wh")
+    assert _scaled(energy, make.structure(make.double_long(1 << 30), make.enum(30))) == (5, "")
 
 
 def test_json_rows_carry_their_units(url: str) -> None:

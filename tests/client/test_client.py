@@ -314,6 +314,9 @@ def test_progress(url: str) -> None:
     assert told[-1] == (len(profile.raw), 60)
 
 
+LOCAL = NEWEST.replace(tzinfo=None)
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -323,6 +326,13 @@ def test_progress(url: str) -> None:
         ({"last": 1, "entries": (1, 1)}, "one of them"),
         ({"start": NEWEST, "last": 1}, "one of them"),
         ({"start": NEWEST, "end": NEWEST - QUARTER}, "before it starts"),
+        ({"start": LOCAL, "end": LOCAL - QUARTER}, "before it starts"),
+        ({"start": LOCAL, "end": LOCAL - QUARTER, "piece": QUARTER}, "before it starts"),
+        ({"start": LOCAL, "end": NEWEST, "piece": QUARTER}, "both with a zone, or both without"),
+        (
+            {"start": LOCAL, "end": NEWEST, "piece": QUARTER, "zone": ZoneInfo("Europe/Madrid")},
+            "both with a zone, or both without",
+        ),
         ({"piece": QUARTER}, "needs start and end"),
         ({"start": NEWEST, "end": NEWEST, "piece": timedelta(0)}, "a minute"),
         ({"columns": ["kWh-del"]}, "no column of this profile; there are clock, status, kWh-del-int"),

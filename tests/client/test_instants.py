@@ -176,3 +176,9 @@ def test_null_behind_the_last_instant_there_can_be_is_unknown() -> None:
     cells = [last, None, None, first]
     assert instants_of(cells, TimeRules(), 900) == ([end, None, None, utc(2026, 7, 1, 12)], 2)
     assert list(milliseconds_of_all(cells, TimeRules(), 900)).count(UNKNOWN) == 2
+
+
+@pytest.mark.parametrize("period", [1 << 40, (1 << 63) - 1, -(1 << 63)])
+def test_null_after_a_period_that_no_calendar_holds_is_unknown(period: int) -> None:
+    cells = [shown(2026, 7, 1, 12, deviation=0).octets, None]
+    assert instants_of(cells, TimeRules(), period) == ([utc(2026, 7, 1, 12), None], 1)

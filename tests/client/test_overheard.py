@@ -251,3 +251,28 @@ def test_what_is_remembered_is_bounded() -> None:
     for unit in range(1000):
         known.take(Heard(16, f"1/{unit}", attribute, None, bytes.fromhex("02020F00161E"), True))
     assert len(known._meters) <= 256
+    for number in range(1000):
+        code = ObisCode(number.to_bytes(6, "big"))
+        for class_id, attribute_id, said in ((3, 3, "02020F00161E"), (7, 3, "0100"), (7, 4, "0600000384")):
+            named = AttributeDescriptor(class_id, code, attribute_id)
+            known.take(Heard(16, "1/1", named, None, bytes.fromhex(said), True))
+    (meter,) = [meter for name, meter in known._meters.items() if name.endswith(" 1/1")]
+    assert 0 < len(meter.scales) + len(meter.captured) + len(meter.periods) <= 256
+
+
+def test_a_demand_register_has_its_scaler_in_its_fourth_attribute() -> None:
+    known = Overheard()
+    code, profile = ObisCode.parse("1-1:1.4.0*255"), ObisCode.parse("1-0:99.9.0*255")
+    columns = "0101 0204 120005 0906 " + code.octets.hex() + " 0F03 120000"
+    for class_id, name, attribute, said in (
+        (7, profile, 3, columns),
+        (5, code, 3, "0600000005"),  # the last average: no scaler, and nothing is learnt of it
+        (5, code, 4, "02020FFF161B"),
+    ):
+        named = AttributeDescriptor(class_id, name, attribute)
+        assert known.take(Heard(16, "1/100", named, None, bytes.fromhex(said), True)) is None
+    rows = bytes.fromhex("0101 0201 0600000005")
+    reading = known.take(Heard(16, "1/100", AttributeDescriptor(7, profile, 2), None, rows, True))
+    assert reading is not None
+    assert [str(value) for value in reading.profile.rows[0].values] == ["0.5"]
+    assert (reading.profile.columns[0].unit, reading.profile.notes) == ("W", ())

@@ -8,6 +8,7 @@ import pickle
 import sys
 import threading
 import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal, localcontext
@@ -19,15 +20,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iondlms.client import TransferBroken
-from iondlms.client import captured as captured_module
 from iondlms.client import instants as instants_module
 from iondlms.client import profile as of_profiles
-from iondlms.client.captured import captured_of, shape_of
 from iondlms.client.instants import TimeRules, times_of
 from iondlms.client.names import NAMES
 from iondlms.client.profile import Profile, ProfileRow, Shape, StatusWord, column_of, typed_profile
 from iondlms.codec import make
-from iondlms.codec.axdr import NULL, Data, encode_data
+from iondlms.codec.axdr import NULL, Data, Tag, encode_data
 from iondlms.codec.datetimes import DateTime
 from iondlms.codec.obis import ObisCode
 from iondlms.codec.octets import Octets
@@ -246,24 +245,74 @@ def test_rows_are_a_sequence_however_they_are_made(count: int, at_once: int, dat
             ends = st.one_of(st.none(), st.integers(-14, 14))
             part = slice(data.draw(ends), data.draw(ends), data.draw(st.sampled_from((None, 1, 2, -1))))
             assert rows[part] == expected[part]
+        assert list(reversed(rows)) == expected[::-1]
         assert rows == expected
         assert expected == rows
         assert rows != [*expected, None]
+        assert not count or rows != [*expected[1:], expected[0]._replace(status=StatusWord.POWER_UP)]
         pairs = [(left, right) for left in rows for right in rows]  # two looks at once
         assert pairs == [(left, right) for left in expected for right in expected]
 
 
-def test_a_year_that_is_gone_through_is_not_kept() -> None:
-    octets = buffer(*((stamp(n), make.double_long(n)) for n in range(35_040)))
-    profile = typed_profile(octets, shape(CLOCK, ENERGY))
+MANY = 11_680  # a third of a year
+
+
+def many_rows() -> Sequence[ProfileRow]:
+    octets = buffer(*((stamp(n), make.double_long(n)) for n in range(MANY)))
+    return typed_profile(octets, shape(CLOCK, ENERGY)).rows
+
+
+def from_both_ends(rows: Sequence[ProfileRow]) -> Iterator[ProfileRow]:
+    for place in range(len(rows) // 2):
+        yield rows[place]
+        yield rows[-1 - place]
+
+
+# How rows may be looked at, how often each row may be made for that, and how many of them may be there at
+# once: a pass holds 512, and looks hold twice as many.
+WAYS: dict[str, tuple[Callable[[Sequence[ProfileRow]], Iterator[ProfileRow]], int, int]] = {
+    "through": (iter, 1, 1),
+    "backwards": (reversed, 1, 1),
+    "one by one": (lambda rows: (rows[place] for place in range(len(rows))), 1, 2),
+    "from both ends": (from_both_ends, 1, 2),
+    "beside the row of a day before": (
+        lambda rows: (row for place in range(len(rows)) for row in (rows[place], rows[max(0, place - 96)])),
+        1,
+        2,
+    ),
+    "two passes at once": (
+        lambda rows: (row for both in zip(rows, reversed(rows), strict=True) for row in both),
+        2,
+        2,
+    ),
+    "a pass beside the last row": (lambda rows: (row for each in rows for row in (each, rows[-1])), 2, 2),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_rows_that_are_looked_at_are_made_once_and_not_kept(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, times, chunks = WAYS[way]
+    rows = many_rows()
+    made: list[int] = []
+    make_some = of_profiles.ProfileRows._make
+
+    def counted(self: of_profiles.ProfileRows, first: int) -> list[ProfileRow]:
+        found = make_some(self, first)
+        made.append(len(found))
+        return found
+
+    monkeypatch.setattr(of_profiles.ProfileRows, "_make", counted)
     tracemalloc.start()
     try:
-        instants = sum(1 for row in profile if row.instant is not None)
+        instants = sum(1 for row in look(rows) if row.instant is not None)
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert instants == 35_040
-    assert most < 1_500_000, "octets; all rows at once are several times that"
+    assert instants in (MANY, 2 * MANY)
+    assert sum(made) <= times * MANY + 512
+    assert most < 100_000 + 160_000 * chunks, "octets: the columns, and those rows"
 
 
 def test_a_profile_is_copied_and_pickled_with_its_rows() -> None:
@@ -303,34 +352,9 @@ def test_a_zone_without_a_hash_is_as_good_as_any() -> None:
     for _ in range(2):
         rows = typed_profile(buffer((local, make.double_long(1))), replace(form, times=times)).rows
         assert rows[0].instant == datetime(2026, 7, 1, 10, tzinfo=UTC)
-    encoded = encode_data(make.array(item.data() for item in (CLOCK, ENERGY)))
-    captured = captured_of(encoded)
-    found = shape_of(captured, ((0, "Wh"),), 900, times, "keep")
-    assert found is shape_of(captured_of(encoded), ((0, "Wh"),), 900, times, "keep")
-    assert found.times is times
 
 
-def test_what_is_remembered_of_a_shape_is_of_all_that_makes_it() -> None:
-    captured = captured_of(encode_data(make.array(item.data() for item in (CLOCK, STATUS, ENERGY, FACTOR))))
-    scales = ((0, "Wh"), (-3, ""))
-    usual = shape_of(captured, scales, 900, TimeRules(), "keep")
-    assert usual is shape_of(captured, scales, 900, TimeRules(), "keep")
-    assert shape_of(captured, scales, 60, TimeRules(), "keep").capture_period == 60
-    assert shape_of(captured, scales, 900, TimeRules(), "repeat").nulls == "repeat"
-    assert shape_of(captured, scales, 900, TimeRules(inverted=True), "keep").times.inverted
-    assert shape_of(captured, ((3, "W"), (-3, "")), 900, TimeRules(), "keep").columns[0].unit == "W"
-    assert captured.part((0, 2)).objects == (CLOCK, ENERGY)
-    assert captured.part((0, 3)).objects == (CLOCK, FACTOR)
-    assert captured.part((0, 2)) is captured.part((0, 2))
-    assert captured.part((0, 1, 2, 3)) is captured
-
-
-def test_what_is_long_is_not_remembered() -> None:
-    many = captured_of(encode_data(make.array(item.data() for item in (CLOCK, *[ENERGY] * 300))))
-    before = captured_module._usual_shape.cache_info().currsize
-    scales = tuple([(0, "Wh")] * 300)
-    assert len(shape_of(many, scales, 900, TimeRules(), "keep").columns) == 300
-    assert captured_module._usual_shape.cache_info().currsize == before
+def test_a_long_column_of_times_is_not_remembered() -> None:
     kept = instants_module._of_a_day.cache_info().currsize
     days = [DateTime.of_utc(START + n * QUARTER).octets for n in range(193)]
     times_of(Octets(b"".join(days), 12), TimeRules(), 900)
@@ -375,6 +399,18 @@ def test_scaling_is_exact_whatever_the_context(values: list[int], scaler: int) -
         for row, value in zip(rows, values, strict=True):
             assert row.values == (Decimal(value).scaleb(scaler),)
             assert str(row.values[0]) == str(Decimal(value).scaleb(scaler))
+
+
+def test_what_is_no_integer_is_no_number_and_no_status() -> None:
+    float32 = Data(Tag.FLOAT32, 192.0)
+    for odd in (float32, make.boolean(True), make.structure(NULL)):
+        for others in ([], [make.unsigned(192), make.unsigned(1)], [NULL]):  # by the way of other columns too
+            octets = buffer(*((each,) for each in (*others, odd, odd)))
+            assert typed_profile(octets, shape(STATUS)).rows[-1].status is None
+    true = make.boolean(True)
+    for rows in ([(true,)], [(true,), (make.double_long(5),)]):
+        (value,) = typed_profile(buffer(*rows), shape(FACTOR)).rows[0].values
+        assert value is True
 
 
 cell = st.one_of(

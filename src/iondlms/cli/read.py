@@ -12,7 +12,7 @@ from iondlms.cli.output import Column, Form, Table, moment, write
 from iondlms.client import name_of, resolve
 from iondlms.client.blocking import Client
 from iondlms.client.names import PROFILE_CLASS, REGISTER_CLASS, NamedObject
-from iondlms.client.profile import unit_name
+from iondlms.client.scales import scale_of
 from iondlms.codec.axdr import BitString, Data, Tag
 from iondlms.codec.datetimes import DateTime
 from iondlms.codec.obis import ObisCode
@@ -105,9 +105,9 @@ def _what(class_id: int | None, attribute: int) -> str:
 
 def _scaled(data: Data, scale: Data) -> tuple[Any, str]:
     try:
-        scaler, unit = scale.items()
-        return Decimal(data.integer()).scaleb(scaler.integer()), unit_name(unit.integer())
-    except (DecodeError, ValueError):
+        scaler, unit = scale_of(scale)
+        return Decimal(data.integer()).scaleb(scaler), unit
+    except DecodeError:
         return data.value, ""  # it is no scaler_unit: the number stands for itself
 
 

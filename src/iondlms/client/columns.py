@@ -23,8 +23,8 @@ from iondlms.client.profile import (
     column_at,
     decimals,
     order_note,
+    profile_of,
     times_note,
-    typed_rows,
 )
 from iondlms.codec.columns import Cells, ListedTable, StridedTable, Table
 from iondlms.codec.datetimes import EPOCH, milliseconds_of
@@ -102,10 +102,7 @@ class ProfileColumns:
 
     def profile(self) -> Profile:
         """Return the same as typed rows."""
-        rows = typed_rows(self._tables, self._shape)
-        notes = (*self._notes, *rows.notes)
-        shape = self._shape
-        return Profile(shape.columns, rows, shape.capture_period, notes, self.raw, shape.has_status)
+        return profile_of(self._tables, self._shape, self._notes, self.raw)
 
     def numpy(self) -> dict[str, NDArray[Any]]:
         """Return an array a column: `time` (UTC, datetime64[ms]), `status` if there is one, values by title.

@@ -95,13 +95,12 @@ def instants_of(
     instants: list[datetime | None] = []
     unknown = 0
     previous: datetime | None = None
-    period = timedelta(seconds=capture_period)
     for cell in cells:
         instant: datetime | None = None
         if isinstance(cell, bytes) and len(cell) == 12:
             instant = instant_of(DateTime(cell), rules, previous)
-        elif cell is None and previous is not None and period:
-            instant = _later(previous, period)
+        elif cell is None and previous is not None and capture_period:
+            instant = _later(previous, capture_period)
         unknown += instant is None
         instants.append(instant)
         previous = instant
@@ -149,10 +148,10 @@ def _clock(cell: object) -> bytes | None:
     return cell if isinstance(cell, bytes) and len(cell) == 12 else None
 
 
-def _later(instant: datetime, period: timedelta) -> datetime | None:
+def _later(instant: datetime, seconds: int) -> datetime | None:
     try:
-        return instant + period
-    except OverflowError:  # behind the end of the year 9999
+        return instant + timedelta(seconds=seconds)
+    except OverflowError:  # behind the end of the year 9999, or of what a timedelta holds
         return None
 
 

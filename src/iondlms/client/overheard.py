@@ -20,16 +20,8 @@ from iondlms.client.names import (
     name_of,
     resolve,
 )
-from iondlms.client.profile import (
-    Column,
-    Profile,
-    Shape,
-    column_of,
-    is_numeric,
-    places_of,
-    typed_profile,
-    unit_name,
-)
+from iondlms.client.profile import Column, Profile, Shape, column_of, places_of, typed_profile
+from iondlms.client.scales import UNSCALED, Scale, is_numeric, is_scaler_unit, scale_of
 from iondlms.codec.axdr import Data, decode
 from iondlms.codec.columns import Row, decode_rows
 from iondlms.codec.obis import ObisCode
@@ -42,6 +34,7 @@ from iondlms.xdlms import SelectiveAccess
 __all__ = ["Overheard", "Reading"]
 
 _MOST_METERS: Final = 256  # remembered with their columns and scalers
+_MOST_LEARNT: Final = 256  # attributes of one meter: some profiles, and what their columns are scaled by
 _CLOCK: Final = CaptureObject(CLOCK_CLASS, CLOCK, 2)
 _STATUS: Final = CaptureObject(DATA_CLASS, STATUS_WORD, 2)
 
@@ -73,7 +66,7 @@ class _Meter:
 
     captured: dict[ObisCode, tuple[CaptureObject, ...]] = field(default_factory=dict)
     periods: dict[ObisCode, int] = field(default_factory=dict)  # s
-    scales: dict[ObisCode, tuple[int, str]] = field(default_factory=dict)
+    scales: dict[ObisCode, Scale] = field(default_factory=dict)
 
 
 class Overheard:
@@ -97,7 +90,7 @@ class Overheard:
                 return self._rows(heard, meter)
             if heard.complete:
                 _learn(meter, attribute.class_id, attribute.instance_id, attribute.attribute_id, heard.octets)
-        except (DlmsError, ValueError):
+        except DlmsError:
             pass  # it is not what such an attribute has: nothing is learnt of it
         return None
 
@@ -130,18 +123,21 @@ class Overheard:
     def _column(self, item: CaptureObject, meter: _Meter) -> Column:
         if item.class_id == 0:
             return Column(item, f"column {item.data_index}")
-        scaler, unit = meter.scales.get(item.logical_name, (None, ""))
+        scaler, unit = meter.scales.get(item.logical_name, UNSCALED)
         return column_of(item, unit, scaler) if is_numeric(item) else column_of(item)
 
 
 def _learn(meter: _Meter, class_id: int, code: ObisCode, attribute: int, octets: bytes) -> None:
+    if len(meter.captured) + len(meter.periods) + len(meter.scales) >= _MOST_LEARNT:
+        meter.captured.clear()
+        meter.periods.clear()
+        meter.scales.clear()
     if (class_id, attribute) == (PROFILE_CLASS, 3):
         meter.captured[code] = tuple([CaptureObject.of(item) for item in decode(octets).items()])
     elif (class_id, attribute) == (PROFILE_CLASS, 4):
         meter.periods[code] = decode(octets).integer()
-    elif (class_id, attribute) == (REGISTER_CLASS, 3):
-        scaler, unit = decode(octets).items()
-        meter.scales[code] = (scaler.integer(), unit_name(unit.integer()))
+    elif is_scaler_unit(class_id, attribute):
+        meter.scales[code] = scale_of(decode(octets))
 
 
 def _selected(

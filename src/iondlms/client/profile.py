@@ -6,6 +6,7 @@ values, each is converted by one pass that runs in C, and then the rows are put 
 
 from __future__ import annotations
 
+import operator
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, overload
 
 from iondlms.client.instants import TimeRules, Times, times_of
 from iondlms.client.names import CLOCK_CLASS, DATA_CLASS, STATUS_WORD, name_of
+from iondlms.client.scales import is_numeric
 from iondlms.codec.axdr import Value
 from iondlms.codec.columns import Cells, Table, decode_table, uncollected
 from iondlms.codec.datetimes import DateTime
@@ -35,28 +37,13 @@ __all__ = [
     "TimeRules",
     "column_of",
     "is_clock",
-    "is_numeric",
     "is_status",
+    "profile_of",
     "typed_profile",
-    "typed_rows",
-    "unit_name",
 ]
 
 STATUS_INVALID: Final = 0xFFFF
-_UNITS: Final = {
-    27: "W",
-    28: "VA",
-    29: "var",
-    30: "Wh",
-    31: "VAh",
-    32: "varh",
-    33: "A",
-    35: "V",
-    44: "Hz",
-    255: "",
-}
 _EXACT: Final = Context(prec=60)  # a long64 has 19 digits: nothing is ever rounded
-_NUMERIC_CLASSES: Final = frozenset({3, 4, 5})  # Register, Extended register, Demand register
 # Rows that are made at once: with what they hold they stay in the cache of a core, and what is done once for
 # all of them does not count.
 _AT_ONCE: Final = 512
@@ -159,11 +146,6 @@ class Profile:
         }
 
 
-def unit_name(code: int) -> str:
-    """Return the unit of a scaler_unit's code (62056-62 table of units), `unit 9` for one not listed here."""
-    return _UNITS.get(code, f"unit {code}")
-
-
 def is_status(captured: CaptureObject) -> bool:
     """Whether a column is the ION status word."""
     return (
@@ -176,11 +158,6 @@ def is_status(captured: CaptureObject) -> bool:
 def is_clock(captured: CaptureObject) -> bool:
     """Whether a column is the time of a clock."""
     return captured.class_id == CLOCK_CLASS and captured.attribute_id == 2
-
-
-def is_numeric(captured: CaptureObject) -> bool:
-    """Whether a column is a value that a scaler goes with."""
-    return captured.class_id in _NUMERIC_CLASSES and captured.attribute_id in (2, 3)
 
 
 def column_of(captured: CaptureObject, unit: str = "", scaler: int | None = None) -> Column:
@@ -213,13 +190,14 @@ class Shape:
 
 def typed_profile(octets: bytes, shape: Shape, *, partial: bool = False) -> Profile:
     """Return the profile of an encoded buffer; see `codec.columns.decode_rows` for `partial`."""
-    rows = typed_rows([decode_table(octets, partial=partial)], shape)
-    return Profile(shape.columns, rows, shape.capture_period, rows.notes, octets, shape.has_status)
+    return profile_of([decode_table(octets, partial=partial)], shape, raw=octets)
 
 
-def typed_rows(tables: Sequence[Table], shape: Shape) -> ProfileRows:
-    """Return the typed rows of buffers, one after the other; RemoteError if a row has other columns."""
-    return ProfileRows(checked_tables(tables, shape), shape)
+def profile_of(tables: Sequence[Table], shape: Shape, notes: Sequence[str] = (), raw: bytes = b"") -> Profile:
+    """Return the profile of buffers, one after the other; RemoteError if a row has other columns."""
+    rows = ProfileRows(checked_tables(tables, shape), shape)
+    notes = (*notes, *rows.notes)
+    return Profile(shape.columns, rows, shape.capture_period, notes, raw, shape.has_status)
 
 
 class Places(NamedTuple):
@@ -275,7 +253,7 @@ class ProfileRows(Sequence[ProfileRow]):
     `notes` tells what was odd about their times. Equal to any sequence of equal rows.
     """
 
-    __slots__ = ("_columns", "_count", "_first", "_made", "_shape", "_tables", "_times", "notes")
+    __slots__ = ("_columns", "_count", "_made", "_shape", "_tables", "_times", "notes")
 
     def __init__(self, tables: Sequence[Table], shape: Shape) -> None:
         """Take tables that `checked_tables` gave."""
@@ -290,15 +268,20 @@ class ProfileRows(Sequence[ProfileRow]):
                 times = self._times = times_of(clock, shape.times, shape.capture_period)
             self.notes = (*times_note(times.unknown), *order_note(times.back))
         self._columns: tuple[Cells | None, list[Cells]] | None = None  # status words, and values
-        self._made: list[ProfileRow] = []  # the last that were
-        self._first = 0  # of these
+        # The last that were looked at, two at most, the very last first, each with where it begins. It is
+        # replaced and never changed, for several threads may look.
+        self._made: tuple[tuple[int, list[ProfileRow]], ...] = ()
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[ProfileRow]:
         for first in range(0, self._count, _AT_ONCE):
-            yield from self._some(first)
+            yield from self._some(first, beside=0)
+
+    def __reversed__(self) -> Iterator[ProfileRow]:
+        for first in reversed(range(0, self._count, _AT_ONCE)):
+            yield from reversed(self._some(first, beside=0))
 
     @overload
     def __getitem__(self, index: int) -> ProfileRow: ...
@@ -310,10 +293,13 @@ class ProfileRows(Sequence[ProfileRow]):
         places = range(self._count)[index]
         if isinstance(places, range):
             return [self[place] for place in places]
-        return self._some(places - places % _AT_ONCE)[places % _AT_ONCE]
+        # What was looked at before stays: both ends in turn, or rows a day apart, are made once.
+        return self._some(places - places % _AT_ONCE, beside=1)[places % _AT_ONCE]
 
     def __eq__(self, other: object) -> bool:
-        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(map(operator.eq, self, other))
 
     __hash__ = None  # type: ignore[assignment]  # equal to lists, which have none
 
@@ -324,14 +310,24 @@ class ProfileRows(Sequence[ProfileRow]):
         """Be pickled, and copied deeply, as a list."""
         return list, (list(self),)
 
-    def _some(self, first: int) -> list[ProfileRow]:
-        """Return rows from this one on, which is a multiple of `_AT_ONCE`."""
-        if self._first != first or not self._made:
+    def _some(self, first: int, *, beside: int) -> list[ProfileRow]:
+        """Return rows from this one on, a multiple of `_AT_ONCE`; keep so many of the last beside them."""
+        rows = self._looked_at(first)
+        if rows is None:
             # The old ones go first: the new ones take their place.
-            self._made = []
-            self._made = self._make(first)
-            self._first = first
-        return self._made
+            self._made = self._made[:beside]
+            rows = self._make(first)
+            self._made = ((first, rows), *self._made[:beside])
+        return rows
+
+    def _looked_at(self, first: int) -> list[ProfileRow] | None:
+        made = self._made
+        if made and made[0][0] == first:
+            return made[0][1]
+        if len(made) > 1 and made[1][0] == first:
+            self._made = made[1], made[0]
+            return made[1][1]
+        return None
 
     def _make(self, first: int) -> list[ProfileRow]:
         shape = self._shape
@@ -358,11 +354,11 @@ class ProfileRows(Sequence[ProfileRow]):
             return list(map(tuple.__new__, repeat(ProfileRow), lines))
 
 
-class _Statuses(dict[Any, "StatusWord | None"]):
+class _Statuses(dict[int, "StatusWord | None"]):
     """Status words by their integer; a year of rows has a handful of them."""
 
-    def __missing__(self, word: object) -> StatusWord | None:
-        if not isinstance(word, int) or word == STATUS_INVALID:
+    def __missing__(self, word: int) -> StatusWord | None:
+        if word == STATUS_INVALID:
             return None
         status = StatusWord(word)
         if len(self) < 0x400:
@@ -374,15 +370,23 @@ _statuses: Final = _Statuses()
 
 
 def _status_words(words: Sequence[Any]) -> Iterable[StatusWord | None]:
+    if not _are_integers(words):  # a float that equals a word is none
+        return [_statuses[word] if type(word) is int else None for word in words]
     if alike(words):
         return repeat(_statuses[words[0]], len(words))
     return map(_statuses.__getitem__, words)
 
 
+def _are_integers(cells: Sequence[Any]) -> bool:
+    if isinstance(cells, array):
+        return cells.typecode not in "fd"
+    return set(map(type, cells)) == {int}
+
+
 def decimals(cells: Sequence[Any], scaler: int | None) -> Sequence[Any]:
     """Return integers as decimals, scaled; what is no integer stays as it is."""
-    if not (isinstance(cells, array) and cells.typecode not in "fd") and set(map(type, cells)) != {int}:
-        return [_decimal(cell, scaler) for cell in cells]
+    if not _are_integers(cells):
+        return [_decimal(cell, scaler) if type(cell) is int else cell for cell in cells]
     if alike(cells):
         return _each_decimal(cells[:1], scaler) * len(cells)
     # A column that stands still, as the import of a meter that exports: one Decimal for all that are equal.
@@ -410,9 +414,7 @@ def order_note(back: int) -> tuple[str, ...]:
     return (f"{back} rows are not later than the row before: the clock was set back",) if back else ()
 
 
-def _decimal(cell: Any, scaler: int | None) -> Any:
-    if not isinstance(cell, int):
-        return cell
+def _decimal(cell: int, scaler: int | None) -> Decimal:
     return _EXACT.scaleb(Decimal(cell), scaler) if scaler else Decimal(cell)
 
 

@@ -9,17 +9,13 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
-from iondlms.client.captured import Captured, Scale, captured_of, learn_scales, shape_of
+from iondlms.client.captured import Captured, captured_of, learn_scales
 from iondlms.client.columns import ProfileColumns
 from iondlms.client.errors import TransferBroken
 from iondlms.client.instants import TimeRules
 from iondlms.client.names import NamedObject
-from iondlms.client.profile import (
-    Profile,
-    Shape,
-    checked_tables,
-    typed_rows,
-)
+from iondlms.client.profile import Profile, Shape, checked_tables, profile_of
+from iondlms.client.scales import Scale
 from iondlms.client.session import STOPPED, Operation, Session
 from iondlms.codec import make
 from iondlms.codec.axdr import Data, decode, decode_data
@@ -47,6 +43,7 @@ Progress: TypeAlias = Callable[[int, int], None]  # octets received, rows in the
 Rescue: TypeAlias = Callable[[Profile], None]  # gets the rows that came before the caller was stopped
 
 _PROFILE_CLASS: Final = 7
+_MOST_ENTRIES: Final = 0xFFFFFFFF  # Unsigned32
 # For a bound that was left open: before the first of these meters, and as late as four digits of its
 # display go. "Not specified" would say the same, and few meters take it in a bound.
 _EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -78,7 +75,7 @@ class ProfileRequest:
             raise LocalError("a profile is read by start and end, by entries, or the last rows: one of them")
         if self.entries is not None:
             first, last = self.entries
-            if first < 1 or last < 0 or (last and last < first) or max(first, last) > 0xFFFFFFFF:
+            if first < 1 or last < 0 or (last and last < first) or max(first, last) > _MOST_ENTRIES:
                 raise LocalError(f"entries {first} to {last}: they count from 1, and 0 is the last one")
         if self.last is not None and self.last < 1:
             raise LocalError(f"the last {self.last} rows are none")
@@ -87,9 +84,21 @@ class ProfileRequest:
                 raise LocalError("reading in pieces needs start and end, as datetimes")
             if self.piece < timedelta(minutes=1):
                 raise LocalError("a piece is a minute at least")
-        start, end = _instant(self.start, self.times), _instant(self.end, self.times)
+        start, end = self._bounds()
         if start is not None and end is not None and end < start:
             raise LocalError(f"the range ends ({end}) before it starts ({start})")
+
+    def _bounds(self) -> tuple[datetime | None, datetime | None]:
+        """Return both as instants, or both in the meter's local time; None where one cannot be told."""
+        start, end = _instant(self.start, self.times), _instant(self.end, self.times)
+        if isinstance(self.start, datetime) and isinstance(self.end, datetime):
+            if self.piece is not None and (self.start.utcoffset() is None) is not (
+                self.end.utcoffset() is None
+            ):
+                raise LocalError("reading in pieces needs start and end both with a zone, or both without")
+            if start is None and end is None:
+                return self.start, self.end
+        return start, end
 
 
 def read_data(session: Session, class_id: int, name: ObisCode, attribute: int) -> Operation[Data]:
@@ -139,11 +148,13 @@ def _read(
     of_rows = captured.part(chosen)
     yield from learn_scales(session, of_rows, request.scales, scales, notes)
     known = {**scales, **request.scales} if request.scales else scales
-    shape = shape_of(of_rows, of_rows.scales(known), period, request.times, request.nulls)
+    shape = of_rows.shape(known, period, request.times, request.nulls)
     attribute = AttributeDescriptor(_PROFILE_CLASS, name, 2)
     asked = _Asked(session, attribute, captured, chosen, request, notes)
     if request.last is not None:
         asked.in_use = (yield from read_data(session, _PROFILE_CLASS, name, 7)).integer()
+        if not 0 <= asked.in_use <= _MOST_ENTRIES:
+            raise RemoteError(f"the meter says that {asked.in_use} rows are stored")
     found = _Found(asked, shape, [], b"")
     for access in asked.accesses():
         counter = None if progress is None else _Counter(progress, sum(map(len, found.tables)))
@@ -184,17 +195,14 @@ class _Found:
         return replace(self, tables=tables, raw=self.raw or octets)
 
     def profile(self) -> Profile:
-        rows = typed_rows(self.asked.wanted(self.tables), self.shape)
-        notes = (*self.asked.notes, *rows.notes)
-        shape = self.shape
-        found = Profile(shape.columns, rows, shape.capture_period, notes, self.raw, shape.has_status)
+        found = profile_of(self.asked.wanted(self.tables), self.shape, self.asked.notes, self.raw)
         bounds = self.asked.bounds()
         if bounds is None:
             return found
         start, end = bounds
         some = [
             row
-            for row in rows
+            for row in found.rows
             if row.instant is not None
             and (start is None or start <= row.instant)
             and (end is None or row.instant <= end)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from dataclasses import FrozenInstanceError, asdict, fields, replace
 from typing import get_args
 
 import pytest
@@ -471,3 +474,20 @@ def test_noise_raises_only_remote_errors(tag: int, choice: int, noise: bytes) ->
             decode_whole(octets)
         except RemoteError:
             continue
+
+
+def test_octets_that_are_kept_are_no_part_of_a_selective_access() -> None:
+    access, other = by_entry(1, 10, 1, 0), by_entry(1, 10, 1, 0)
+    octets = access.encode()
+    assert access.encode() is octets, "kept, and not made again"
+    assert (access, hash(access), repr(access)) == (other, hash(other), repr(other))
+    assert asdict(access) == asdict(other)
+    assert set(asdict(access)) == {field.name for field in fields(access)} == {"selector", "parameters"}
+    assert pickle.dumps(access) == pickle.dumps(other)
+    for again in (copy.copy(access), copy.deepcopy(access), pickle.loads(pickle.dumps(access))):
+        assert again == access
+        assert again.encode() == octets
+        assert again.encode() is not octets
+    assert replace(access, selector=1).encode() == b"\x01" + octets[1:]
+    with pytest.raises(FrozenInstanceError):
+        access.selector = 1  # type: ignore[misc]  # it is what its octets say

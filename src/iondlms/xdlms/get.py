@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
@@ -75,19 +75,29 @@ def _attribute_alone(attribute: AttributeDescriptor) -> bytes:
     return attribute.encode() + b"\0"
 
 
+class _Encoded:
+    """Room for the octets of a value. It is no field: not shown, compared, copied or pickled."""
+
+    __slots__ = ("_octets",)
+    _octets: bytes
+
+
 @dataclass(frozen=True, slots=True)
-class SelectiveAccess:
+class SelectiveAccess(_Encoded):
     """Selective-Access-Descriptor; only the object's class gives meaning to the parameters."""
 
     selector: int  # Unsigned8
     parameters: Data
-    _encoded: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def encode(self) -> bytes:
         """Return the octets; they are kept, since thousands of meters are asked for the same range."""
-        if not self._encoded:
-            self._encoded.append(bytes((self.selector,)) + encode_data(self.parameters))
-        return self._encoded[0]
+        try:
+            return self._octets
+        except AttributeError:
+            pass  # for the first time
+        octets = bytes((self.selector,)) + encode_data(self.parameters)
+        object.__setattr__(self, "_octets", octets)
+        return octets
 
 
 class AttributeWithSelection(NamedTuple):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import logging
+import os
 import re
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -14,6 +18,7 @@ from pathlib import Path
 import pytest
 from tests.interop.running import started
 
+from iondlms.cli.serve import serve
 from iondlms.hdlc.frame import POLL, Control, build
 
 SNRM = build(bytes.fromhex("000200C9"), b"\x21", Control.SNRM | POLL)
@@ -152,3 +157,36 @@ def test_a_folder_of_another_model_is_refused_and_left_as_it_was(tmp_path: Path)
     assert "what is stored is of an ION9000, this is an ION8650" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert (tmp_path / "meter.sqlite").read_bytes() == kept
+
+
+def test_what_lives_as_long_as_it_serves_is_settled_once_ready_and_again_after_a_reload(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In this process, and by its own signals: the garbage collector is asked what it looks at no more."""
+    frozen: list[tuple[str, int]] = []
+
+    def told(text: str, number: signal.Signals) -> None:
+        frozen.append((text, gc.get_freeze_count()))
+        gc.unfreeze()
+        os.kill(os.getpid(), number)
+
+    def echo(text: str) -> None:
+        if text == "ready":
+            told(text, signal.SIGHUP)
+
+    class Log(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told(record.getMessage(), signal.SIGTERM)
+
+    monkeypatch.setattr("click.echo", echo)
+    log = logging.getLogger("iondlms.serve")
+    handler = Log(logging.WARNING)
+    log.addHandler(handler)
+    gc.unfreeze()
+    try:
+        serve.main(["--listen", "127.0.0.1:0"], standalone_mode=False)
+    finally:
+        log.removeHandler(handler)
+        gc.unfreeze()
+    assert [text for text, _ in frozen] == ["ready", "the configuration was read again"]
+    assert min(count for _, count in frozen) > 1000

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -162,10 +163,8 @@ def same_as_axdr(octets: bytes) -> None:
             decode_rows(octets)
     else:
         assert repr(decode_rows(octets)) == repr(expected)  # repr: NaN equals itself there
-    try:
+    with suppress(DecodeError):  # and nothing else
         decode_rows(octets, partial=True)
-    except DecodeError:
-        return
 
 
 ODD_BUFFERS = [  # (octets, what): each must not be mistaken for rows of the first one's shape

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.codec.strategies import data_values
-from tests.codec.test_columns import ion_rows, shapes, uniform_rows
+from tests.codec.test_columns import expected_rows, ion_rows, shapes, uniform_rows
 
 from iondlms.codec import numpy_columns
 from iondlms.codec.axdr import NULL, Data, Tag, decode, decode_structures, encode_data
@@ -59,7 +59,7 @@ def test_a_load_profile_is_seen_where_it_stands() -> None:
 def test_columns_of_alike_rows_are_those_of_axdr(rows: list[Data]) -> None:
     octets = encode_data(data_array(rows))
     table = decode_table(octets)
-    expected = [tuple(cell.value for cell in row.items()) for row in decode(octets).items()]
+    expected = expected_rows(octets)
     assert isinstance(table, StridedTable) or not rows
     assert len(table) == len(rows)
     assert same(table.rows(), expected)
@@ -101,7 +101,7 @@ def test_columns_with_null_data_are_those_of_axdr(rows: list[Data], data: st.Dat
 def test_columns_of_any_rows_are_those_of_axdr(rows: list[Data]) -> None:
     octets = encode_data(data_array(rows))
     table = decode_table(octets)
-    expected = [tuple(cell.value for cell in row.items()) for row in decode(octets).items()]
+    expected = expected_rows(octets)
     for at, column in enumerate(by_column(expected)):
         assert same(table.column(at), column)
         assert len(numpy_columns.column(table, at)) == len(rows)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -174,6 +176,19 @@ def test_reload_reads_the_configuration_again(served: Served) -> None:
 )
 def test_what_is_no_command_is_one_line(served: Served, words: list[str], message: str) -> None:
     assert served.refused(*words).startswith(message)
+
+
+def test_the_seventeenth_at_once_is_told_and_gets_the_status_of_no_connection(served: Served) -> None:
+    with ExitStack() as others:
+        for _ in range(16):
+            sock = others.enter_context(socket.socket(socket.AF_UNIX))
+            sock.connect(str(served.place / "control.sock"))
+        done = run("ctl", str(served.place), "status")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == (
+        f"iondlms: the meter on {served.place / 'control.sock'} is busy: 16 others give it commands;"
+        " try again in a moment\n"
+    )
 
 
 def test_no_meter_there(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import socket
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -149,8 +150,10 @@ async def test_only_so_many_at_once(tmp_path: Path) -> None:
     async with serving(tmp_path / "control.sock") as server:
         there = [await asyncio.open_unix_connection(server.path) for _ in range(16)]
         await asyncio.sleep(0)
-        # Refused before it is read: it may break off as it is written.
-        with pytest.raises(PortError, match=r"perhaps it is busy; try again$|no answer"):
+        assert await raw(server.path, b"") == [
+            {"ok": False, "busy": True, "error": "16 others give it commands; try again in a moment"}
+        ]
+        with pytest.raises(PortError, match=rf"^the meter on {server.path} is busy: 16 others .*; try again"):
             await asked(server.path, {})
         for _, writer in there:
             writer.close()
@@ -161,7 +164,58 @@ async def test_only_so_many_at_once(tmp_path: Path) -> None:
         assert await asked(server.path, {}) == {}
 
 
-@pytest.mark.parametrize("octets", [b"", b"{}\n", b"hello\n", b'{"ok": true'])
+@pytest.mark.parametrize("size", [0, 60_000], ids=["short", "long"])
+async def test_however_many_come_each_is_answered_or_told(tmp_path: Path, size: int) -> None:
+    release = asyncio.Event()
+
+    async def held(request: dict[str, Any]) -> Any:
+        await release.wait()
+        return request
+
+    request = {"command": "x", "more": "x" * size}
+    async with serving(tmp_path / "control.sock", held) as server:
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(48) as callers:
+            calls = [loop.run_in_executor(callers, ask, server.path, request, 5.0) for _ in range(48)]
+            async with asyncio.timeout(5):
+                done: set[asyncio.Future[Any]] = set()
+                while len(done) < 32:  # none of them waits for the others
+                    done, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED, timeout=0.01)
+            release.set()
+            results = await asyncio.gather(*calls, return_exceptions=True)
+    refused = {str(result) for result in results if isinstance(result, BaseException)}
+    assert refused == {
+        f"the meter on {server.path} is busy: 16 others give it commands; try again in a moment"
+    }
+    assert results.count(request) == 16
+
+
+async def test_who_is_refused_before_it_has_written_reads_why(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+
+        def refuse(octets: bytes) -> None:
+            with listening.accept()[0] as caller:
+                caller.sendall(octets)
+
+        for octets, kind, said in (
+            (b'{"ok": false, "busy": true, "error": "no time"}\n', PortError, "is busy: no time$"),
+            (b'{"ok": false, "error": "no"}\n', LocalError, "^no$"),
+            (b"", PortError, "took no command: it may be stopping; try again$"),
+        ):
+            refusing = asyncio.create_task(asyncio.to_thread(refuse, octets))
+            # More than a socket takes in: it is still being written when the other end is gone.
+            with pytest.raises(kind, match=said):
+                await asked(path, {"command": "x" * 4_000_000})
+            await refusing
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [b"", b"{}\n", b"[]\n", b'{"ok": 1}\n', b'"x"\n', b"hello\n", b'{"ok": true', b"[" * 99_999 + b"\n"],
+)
 async def test_something_else_answers(tmp_path: Path, octets: bytes) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()
@@ -216,7 +270,7 @@ async def test_a_full_backlog_is_busy_and_alive(tmp_path: Path) -> None:
                 sock = waiting.enter_context(socket.socket(socket.AF_UNIX))
                 sock.setblocking(False)
                 sock.connect(str(path))
-        with pytest.raises(PortError, match=r"control\.sock is busy; try again$"):
+        with pytest.raises(PortError, match=r"control\.sock is busy: .*; try again in a moment$"):
             ask(path, {}, 0.2)
         with pytest.raises(PortError, match="another process does"):
             await ControlServer(path, echo).start()

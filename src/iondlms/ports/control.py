@@ -23,6 +23,7 @@ _LONGEST_ANSWER: Final = 64 << 20  # the status of ten thousand meters is some m
 _MOST_CLIENTS: Final = 16
 _LONGEST_PATH: Final = 100  # octets: the system's own limit is 104 to 108
 _CHUNK: Final = 65536
+_BUSY: Final = f"{_MOST_CLIENTS} others give it commands; try again in a moment"
 _IDLE_S: Final = 10.0  # for a request to come, and for its answer to be read; `ask` needs milliseconds
 
 Request = dict[str, Any]
@@ -91,6 +92,9 @@ class ControlServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._clients) >= _MOST_CLIENTS:
+            # Told before it is asked: what it writes has no reader then, and `ask` looks for this even so.
+            with suppress(OSError, TimeoutError):
+                await self._tell(writer, {"ok": False, "busy": True, "error": _BUSY})
             writer.close()
             return
         self._clients.add(writer)
@@ -139,33 +143,45 @@ class ControlServer:
 def ask(path: Path, request: Request, timeout_s: float = 60.0) -> Any:
     """Return the result of a request, blocking.
 
-    PortError if nobody answers there, LocalError with the text of who refuses it.
+    PortError if nobody answers there, or has the time; LocalError with the text of who refuses it.
     """
     octets = b""
     try:
         with closing(_connected(path, timeout_s)) as sock:
-            sock.sendall(json.dumps(request).encode() + b"\n")
+            # Who refuses before it has read leaves its answer, and no reader for the request.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                sock.sendall(json.dumps(request).encode() + b"\n")
             while not octets.endswith(b"\n"):
-                chunk = sock.recv(_CHUNK)
+                chunk = _received(sock)
                 octets += chunk
                 if not octets:
-                    raise PortError(f"the meter on {path} took no command: perhaps it is busy; try again")
+                    raise PortError(f"the meter on {path} took no command: it may be stopping; try again")
                 if not chunk or len(octets) > _LONGEST_ANSWER:
-                    raise PortError(f"the meter on {path} broke off its answer")
+                    raise PortError(f"the meter on {path} broke off its answer; try again")
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise PortError(f"no meter takes commands on {path}; is it running?") from error
     except BlockingIOError as error:
-        raise PortError(f"the meter on {path} is busy; try again") from error
+        raise PortError(f"the meter on {path} is busy: {_BUSY}") from error
     except OSError as error:
         raise PortError(f"no answer on {path}: {error.strerror or error}") from error
     try:
         answer = json.loads(octets)
         refused = None if answer["ok"] else str(answer["error"])
-    except (ValueError, KeyError, TypeError) as error:
+        busy = bool(answer.get("busy"))
+        result = answer["result"] if refused is None else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise PortError(f"what answers on {path} is no meter") from error
-    if refused is not None:
-        raise LocalError(refused)
-    return answer["result"]
+    if refused is None:
+        return result
+    raise PortError(f"the meter on {path} is busy: {refused}") if busy else LocalError(refused)
+
+
+def _received(sock: socket.socket) -> bytes:
+    """Return what has come; b"" at the end, also where the other end has not read all that it was sent."""
+    try:
+        return sock.recv(_CHUNK)
+    except ConnectionResetError:
+        return b""
 
 
 def _connected(path: Path, timeout_s: float) -> socket.socket:

@@ -199,7 +199,7 @@ def test_check_notes_sources_that_no_code_exports(tmp_path: Path) -> None:
         ),
         (
             WRONG,
-            ["clock.zone", "source.path", "meter.password_file"],
+            ["meter.password_file", "clock.zone", "source.path"],
         ),
         (SITE + "zone = 'Mars'\n[source]\nkind = 'replay'\npath = 'no.csv'\n", ["clock.zone", "source.path"]),
         ("[meter]\nserial = '--'\n", ["meter.serial"]),

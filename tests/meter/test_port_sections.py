@@ -228,11 +228,11 @@ def test_all_errors_of_all_sections_at_once(read: Loader) -> None:
     assert [line.partition(":")[0] for line in lines] == [
         "meter.password",
         "clock.time_sync_source",
-        "port.COM1.unit_id",
         "port.COM1.baud",
+        "port.COM1.unit_id",
+        "port.COM4.device",
         "port.COM4.rs485",
         "port.COM2",
-        "port.COM4.device",
     ]
 
 

@@ -189,9 +189,9 @@ def test_what_is_wrong_is_one_line_that_names_it(file: Path, text: str, told: st
 def test_several_things_at_once(file: Path) -> None:
     text = BUS + "baud = 300\n" + meters("bus", 1) + meters("bus", 1) + meters("bus", 2, model="ION9000")
     assert [line.partition(":")[0] for line in wrong(file, text + meters("x"))] == [
+        "line.bus.baud",
         "meter[1].unit_id",
         "meter[3].line",
-        "line.bus.baud",
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TypeVar
 
@@ -20,23 +20,21 @@ from pydantic import (
 
 from iondlms.errors import LocalError
 from iondlms.ion.factory import MODELS, Factory
-from iondlms.ion.ports import find_port
+from iondlms.ion.ports import PORT_NAMES, find_port
 from iondlms.meter.document import Document, read_document
 from iondlms.meter.fault_rules import MOST_RULES
-from iondlms.meter.fault_sections import astray
+from iondlms.meter.fault_sections import as_known, astray
 from iondlms.meter.framework_sections import ClockSection, FrameworkSections, RecorderSection
 from iondlms.meter.links import faults_among
 from iondlms.meter.modules import modules_of, read
 from iondlms.meter.port_sections import (
     MODEL,
     AnyPort,
-    DevicePort,
     EthernetSection,
     PortSection,
     faults_between,
 )
-from iondlms.meter.section import ConfigError, FileName, Section, Switch, fault, together
-from iondlms.meter.source_sections import ModbusSection
+from iondlms.meter.section import ConfigError, FileName, Section, Switch, fault, partly, together
 
 __all__ = [
     "ClockSection",
@@ -47,11 +45,13 @@ __all__ = [
     "PortSection",
     "RecorderSection",
     "load",
+    "room_of",
     "validated",
 ]
 
 _Kind = TypeVar("_Kind", bound=Section)
 MAX_PASSWORD: Final = 32  # octets, as the meter's own setup register
+_UNIT_IDS: Final = range(1, 10_000)
 _PASSWORD_FILE: Final = 4096  # octets that are looked at: the file may be one that never ends
 
 
@@ -112,8 +112,10 @@ class MeterSection(Section):
     @field_validator("revision")
     @classmethod
     def _with_dlms(cls, value: str, info: ValidationInfo) -> str:
+        if "model" not in info.data:
+            return value  # the model is wrong, so nothing can be held against its firmware
         try:
-            Factory(info.data.get("model", "ION8650"), revision=value)
+            Factory(info.data["model"], revision=value)
         except LocalError as error:
             raise ValueError(str(error)) from error
         return value
@@ -152,46 +154,13 @@ class Config(FrameworkSections):
         finally:
             MODEL.reset(token)
         if isinstance(data, dict):
-            faults += faults_among(modules_of(data), data, *_room(model, data))
+            faults += faults_among(
+                modules_of(data), data, *room_of(model, read(data.get("meter"), "revision", ""))
+            )
+            faults += _faults_between(model, data)
         if faults:
             raise together(*faults)
         return made
-
-    @field_validator("clock")
-    @classmethod
-    def _source_is_a_port(cls, value: ClockSection) -> ClockSection:
-        model = MODEL.get()
-        try:
-            if model is not None:
-                find_port(model, value.time_sync_source)
-        except LocalError as error:
-            raise fault(str(error), "time_sync_source") from error
-        return value
-
-    @model_validator(mode="after")
-    def _has_a_past(self) -> Self:
-        if self.meter.history and isinstance(self.source, ModbusSection):
-            raise fault("what another meter measured before cannot be read over Modbus", "meter", "history")
-        return self
-
-    @model_validator(mode="after")
-    def _few_faults(self) -> Self:
-        own = {None, *(port.unit_id for port in self.port)}
-        count = sum(each.unit_id in own for each in self.fault)
-        if count > MOST_RULES:
-            raise fault(f"{count} are for one meter; it has {MOST_RULES} at most", "fault")
-        return self
-
-    @model_validator(mode="after")
-    def _faults_are_here(self) -> Self:
-        # On a line that meters share, the line knows what there is, and says what is wrong.
-        if not any(isinstance(port, DevicePort) and port.device.startswith("line:") for port in self.port):
-            found = astray(
-                self.fault, [port.name for port in self.port], {each.unit_id for each in self.port}
-            )
-            if found:
-                raise together(*(fault(message, "fault", *place) for place, message in found))
-        return self
 
     @field_validator("port", mode="wrap")
     @classmethod
@@ -239,12 +208,50 @@ def validated(kind: type[_Kind], document: Document) -> _Kind:
     try:
         return kind.model_validate(document)
     except ValidationError as error:
-        raise ConfigError.of(document.lines(error), error.error_count()) from error
+        raise ConfigError.of(document.lines(error)) from error
 
 
-def _room(model: str | None, data: Mapping[str, Any]) -> tuple[int | None, str]:
+def _faults_between(model: str | None, data: Mapping[str, Any]) -> Iterator[ValidationError]:
+    """Yield what is wrong between the sections of one meter, over what is right in them."""
+    sync_source = read(data.get("clock"), "time_sync_source", "ETHERNET")
+    if model is not None and isinstance(sync_source, str) and sync_source.upper() in PORT_NAMES:
+        try:
+            find_port(model, sync_source.upper())
+        except LocalError as error:
+            yield fault(str(error), "clock", "time_sync_source")
+    live = read(data.get("source"), "kind", "") == "modbus"
+    if live and (meter := partly(MeterSection, data.get("meter", {}))[0]) is not None and meter.history:
+        yield fault("what another meter measured before cannot be read over Modbus", "meter", "history")
+    written = data.get("port", (EthernetSection(),))
+    ports = written if isinstance(written, list | tuple) else ()
+    rules = as_known(data.get("fault"))
+    unit_ids = _unit_ids(model, ports)
+    count = sum(each.unit_id is None or each.unit_id in unit_ids for each in rules)
+    if count > MOST_RULES:
+        yield fault(f"{count} are for one meter; it has {MOST_RULES} at most", "fault")
+    # On a line that meters share, the line knows what there is, and says what is wrong.
+    names = [read(raw, "name", "ETHERNET") for raw in ports]
+    shared = any(str(read(raw, "device", "")).startswith("line:") for raw in ports)
+    if names and not shared and all(isinstance(name, str) for name in names):
+        for place, message in astray(rules, map(str.upper, names), unit_ids or _UNIT_IDS):
+            yield fault(message, "fault", *place)
+
+
+def _unit_ids(model: str | None, ports: Sequence[Any]) -> set[int]:
+    """Return those of a meter's ports; none if that of one is not known."""
+    found = set()
+    for raw in ports:
+        try:
+            own = find_port(model or "", str(read(raw, "name", "ETHERNET"))).unit_id
+            unit_id = read(raw, "unit_id", None)
+            found.add(own if unit_id is None else int(unit_id))
+        except (LocalError, TypeError, ValueError):
+            return set()
+    return found if all(unit_id in _UNIT_IDS for unit_id in found) else set()
+
+
+def room_of(model: str | None, revision: object) -> tuple[int | None, str]:
     """Return how many sources a recorder takes, and the words for whose; None while that is not known."""
-    revision = read(data.get("meter"), "revision", "")
     try:
         factory = Factory(model or "", revision=revision if isinstance(revision, str) else "")
     except LocalError:

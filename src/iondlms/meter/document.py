@@ -95,8 +95,8 @@ class Document(dict[str, Any]):
             where = f"{self.path}: " if number is None else f"{self.path}:{number}: "
         return f"{where}{self._key(place)}: {printable(message)}"
 
-    def lines(self, error: ValidationError) -> Iterator[str]:
-        """Yield the line of each thing that is wrong, or its lines."""
+    def lines(self, error: ValidationError) -> Iterator[tuple[int | None, str]]:
+        """Yield what is wrong: its line, None if it is on none, and what is told."""
         for item in error.errors(include_url=False):
             message = message_of(item)
             if item["type"] == "extra_forbidden":
@@ -104,15 +104,15 @@ class Document(dict[str, Any]):
             other = self.line_of(tuple(item.get("ctx", {}).get("other", ())))
             if other is not None:
                 message = f"{message} (line {other})"
-            yield "\n".join(self.told(item["loc"], line) for line in message.splitlines() or [message])
+            for line in message.splitlines() or [message]:
+                yield self.line_of(item["loc"]), self.told(item["loc"], line)
 
-    def located(self, text: str) -> list[str]:
-        """Return lines that begin with a plain key, such as `clock.zone: ...`, as `told` tells them."""
-        found = []
+    def located(self, text: str) -> Iterator[tuple[int | None, str]]:
+        """Yield the same of lines that begin with a plain key, such as `clock.zone: ...`."""
         for line in text.splitlines():
             key, _, message = line.partition(": ")
-            found.append(self.told(tuple(key.split(".")), message))
-        return found
+            place = tuple(key.split("."))
+            yield self.line_of(place), self.told(place, message)
 
     def _key(self, place: Place) -> str:
         if len(place) > 1 and place[0] in ("port", "line") and isinstance(place[1], int):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
-from typing import Annotated, Final
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import (
     AfterValidator,
@@ -12,16 +12,15 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
     field_validator,
-    model_validator,
 )
 
 from iondlms.codec.obis import ObisCode
 from iondlms.errors import DataAccessResult, LocalError
 from iondlms.meter.fault_rules import ACTIONS, ALL_PORTS, Action, FaultRule, Service, Values
-from iondlms.meter.section import Seconds, Section, fault
+from iondlms.meter.section import Seconds, Section, fault, partly
 from iondlms.meter.source_sections import Instant
 
-__all__ = ["FaultRuleSection", "Step", "astray", "rules_for"]
+__all__ = ["FaultRuleSection", "Step", "as_known", "astray", "rules_for"]
 
 _DESCRIBED: Final = frozenset(("any", "get", "get_next", "set"))  # services that name an object
 # Keys that belong to some actions alone.
@@ -107,27 +106,36 @@ class FaultRuleSection(Section):
             raise ValueError(f"{value} is no Data-Access-Result; there are {known}")
         return value
 
-    @model_validator(mode="after")
-    def _possible(self) -> FaultRuleSection:
-        given, own = self.model_fields_set, ACTIONS[self.action].keys
-        for key in sorted(given & _OWN - set(own)):
+    stand_ins: ClassVar[Mapping[str, Any]] = {"action": "drop"}
+
+    def faults_within(self, wrong: frozenset[str]) -> Iterator[ValidationError]:
+        """Yield what does not go together: keys of other actions, and what says nothing without another."""
+        given = self.model_fields_set
+        known = {key for key in type(self).model_fields if key not in wrong}
+        if "action" in known:
+            yield from self._of_its_action(given, known)
+        described = self.obis or self.attribute is not None
+        if {"obis", "attribute", "service"} <= known and described and self.service not in _DESCRIBED:
+            message = f"a frame of service {self.service} names no object"
+            yield fault(message, "obis" if self.obis else "attribute")
+        if {"every", "at"} <= known and self.every and self.at is None:
+            yield fault("it says how long after `at` it comes again; give that too", "every")
+        if {"every", "lasts"} <= known and 0 < self.every <= self.lasts:
+            yield fault(f"a turn of {self.lasts:g} s cannot come every {self.every:g} s", "every")
+
+    def _of_its_action(self, given: Collection[str], known: Collection[str]) -> Iterator[ValidationError]:
+        own = ACTIONS[self.action].keys
+        for key in sorted(_OWN.intersection(given) - set(own)):
             having = ", ".join(action for action, kind in ACTIONS.items() if key in kind.keys)
-            raise fault(f"{self.action} has no {key}; it is for {having}", key)
-        if self.action in _LASTING and not self.duration:
-            raise fault(f"{self.action} takes some time; say how long", "duration")
-        if self.action == "clock_step" and not self.step:
-            raise fault("say how far the clock is set, in seconds, forward or back", "step")
-        if (self.obis or self.attribute is not None) and self.service not in _DESCRIBED:
-            raise fault(
-                f"a frame of service {self.service} names no object", "obis" if self.obis else "attribute"
-            )
-        if ACTIONS[self.action].scope == "meter" and self.at is None and not given & _FRAMES:
-            raise fault("say when: at which instant, or at which frames (service, after, nth)", "at")
-        if self.every and self.at is None:
-            raise fault("it says how long after `at` it comes again; give that too", "every")
-        if self.every and self.every <= self.lasts:
-            raise fault(f"a turn of {self.lasts:g} s cannot come every {self.every:g} s", "every")
-        return self
+            yield fault(f"{self.action} has no {key}; it is for {having}", key)
+        if self.action in _LASTING and "duration" in known and not self.duration:
+            yield fault(f"{self.action} takes some time; say how long", "duration")
+        if self.action == "clock_step" and "step" in known and not self.step:
+            yield fault("say how far the clock is set, in seconds, forward or back", "step")
+        # A key that is wrong says when, all the same.
+        when = {"at", *_FRAMES}.difference(known) or _FRAMES.intersection(given) or self.at is not None
+        if ACTIONS[self.action].scope == "meter" and not when:
+            yield fault("say when: at which instant, or at which frames (service, after, nth)", "at")
 
     def rule(self) -> FaultRule:
         """Return the rule."""
@@ -164,6 +172,12 @@ class FaultRuleSection(Section):
 def rules_for(sections: Iterable[FaultRuleSection], unit_ids: Container[int]) -> list[FaultRule]:
     """Return the rules that are for a meter of these Unit IDs."""
     return [each.rule() for each in sections if each.unit_id is None or each.unit_id in unit_ids]
+
+
+def as_known(written: Any) -> list[FaultRuleSection]:
+    """Return the rules of a document, or of sections; with the defaults for what is wrong in one."""
+    rules = written if isinstance(written, list | tuple) else ()
+    return [partly(FaultRuleSection, raw)[0] or FaultRuleSection(action="drop") for raw in rules]
 
 
 def astray(

@@ -5,11 +5,11 @@ Each is right or wrong by itself here; how they fit together is in `modules.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from iondlms.codec.obis import ObisCode
 from iondlms.errors import LocalError
@@ -37,6 +37,7 @@ __all__ = [
     "nearest",
 ]
 
+_BY_HAND: Final = ("tz_offset", "dst_offset", "dst")  # what a zone has, given without one
 NO_CODE: Final = "none"  # in `obis_codes`: this source is not exported
 _T = TypeVar("_T")
 
@@ -111,16 +112,18 @@ class ClockSection(Section):
     @model_validator(mode="before")
     @classmethod
     def _one_way(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        by_hand = [key for key in ("tz_offset", "dst_offset", "dst") if data.get(key) is not None]
-        if by_hand and data.get("zone"):
-            raise fault(
+        by_hand = isinstance(data, dict) and any(data.get(key) is not None for key in _BY_HAND)
+        return {"zone": "", **data} if by_hand else data
+
+    def faults_within(self, wrong: frozenset[str]) -> Iterator[ValidationError]:
+        """Yield what does not go together: a zone, and what it has itself."""
+        by_hand = [key for key in _BY_HAND if key in wrong or getattr(self, key) is not None]
+        if by_hand and self.zone and "zone" in self.model_fields_set:
+            yield fault(
                 "a zone has its own offsets and pairs; give them by hand and no zone, or leave them out; see",
                 by_hand[0],
                 other=("clock", "zone"),
             )
-        return {"zone": "", **data} if by_hand else data
 
     @field_validator("dst")
     @classmethod
@@ -128,6 +131,7 @@ class ClockSection(Section):
         if value is not None and len(value) > MAX_DST_PAIRS:
             raise ValueError(f"{len(value)} pairs; the Clock module has {MAX_DST_PAIRS}")
         before = None
+        faults = []
         for index, pair in enumerate(value or ()):
             for number, instant in enumerate(pair):
                 if before is not None and instant <= before:
@@ -136,8 +140,10 @@ class ClockSection(Section):
                         if number
                         else "it is not after the end of the pair before"
                     )
-                    raise fault(f"{instant.isoformat()}: {what}", index, number)
+                    faults.append(fault(f"{instant.isoformat()}: {what}", index, number))
                 before = instant
+        if faults:
+            raise together(*faults)
         return value
 
     @field_validator("time_sync_source")

@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, fi
 
 from iondlms.errors import LocalError
 from iondlms.ion.ports import Port, PortKind, find_port
-from iondlms.meter.section import Seconds, Section, Switch, fault
+from iondlms.meter.section import Seconds, Section, Switch, fault, together
 from iondlms.ports.echo import EchoMode
 from iondlms.ports.modem import AnswerHours, ModemSetup
 from iondlms.ports.sign_on import baud_code
@@ -364,15 +364,27 @@ def _section(value: object) -> object:
     if not isinstance(value, dict):
         raise ValueError("write each port as a section of its own, headed [[port]]")
     name, model = value.get("name", "ETHERNET"), MODEL.get()
+    faults: list[ValidationError] = []
+    port = None
     if not isinstance(name, str):
-        raise fault(f"{name!r} is no name of a port", "name")
+        faults.append(fault(f"{name!r} is no name of a port", "name"))
+    else:
+        try:
+            port = find_port(model or "ION8650", name)
+        except LocalError as error:
+            if model is not None:  # else its model is told of
+                faults.append(fault(str(error)))
+    if port is not None:
+        return _SECTIONS[port.kind].model_validate(value, context=port)
+    # Which port it is nobody knows, but what all ports have can be right or wrong all the same.
+    common = {key: each for key, each in value.items() if key in PortSection.model_fields and key != "name"}
     try:
-        port = find_port(model or "ION8650", name)
-    except LocalError as error:
-        if model is None:
-            return EthernetSection()  # its model is told of, and nothing more can be said
-        raise ValueError(str(error)) from error
-    return _SECTIONS[port.kind].model_validate(value, context=port)
+        made = EthernetSection.model_validate(common, context=find_port("ION8650", "ETHERNET"))
+    except ValidationError as error:
+        faults.append(error)
+    if faults:
+        raise together(*faults)
+    return made
 
 
 AnyPort: TypeAlias = Annotated[

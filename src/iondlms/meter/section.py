@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -13,7 +13,9 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
     ValidationError,
+    model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, PydanticCustomError
@@ -32,9 +34,12 @@ __all__ = [
     "fault",
     "message_of",
     "moved",
+    "only",
+    "partly",
     "together",
 ]
 
+_S = TypeVar("_S", bound="Section")
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _MOST_LINES: Final = 100  # of what is wrong: who has more of it reads no further
 _MOST_SHOWN: Final = 60  # characters of a wrong value
@@ -59,15 +64,16 @@ class ConfigError(LocalError):
     """The configuration is wrong; one line an error, each beginning with its key."""
 
     @classmethod
-    def of(cls, lines: Iterable[str], count: int) -> ConfigError:
-        """Return one that tells the first of `count` things that are wrong, each once, and how many more."""
-        told: dict[str, None] = {}  # ordered
-        for number, line in enumerate(lines):
-            if len(told) >= _MOST_LINES:
-                told[f"and {count - number} more"] = None
-                break
-            told[line] = None
-        return cls("\n".join(told))
+    def of(cls, faults: Iterable[tuple[int | None, str]]) -> ConfigError:
+        """Return one that tells the first faults in the order of the file, each once, and how many more.
+
+        A fault is its line, None for one that is on no line of the file, and what is told. Those of no
+        line come last: they are options on a command line, or stand in no file.
+        """
+        ordered = sorted(faults, key=lambda each: (each[0] is None, each[0] or 0))
+        told = list(dict.fromkeys(text for _, text in ordered))
+        more = [f"and {len(told) - _MOST_LINES} more"] if len(told) > _MOST_LINES else []
+        return cls("\n".join(told[:_MOST_LINES] + more))
 
 
 class OptionText(str):
@@ -80,6 +86,28 @@ class Section(BaseModel):
     """One section of the file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    # For keys that must be given: what stands there while the others are looked at, if they are wrong.
+    stand_ins: ClassVar[Mapping[str, Any]] = {}
+
+    def faults_within(self, wrong: frozenset[str]) -> Iterator[ValidationError]:  # noqa: ARG002
+        """Yield what is wrong between keys that are right by themselves; of `wrong` ones nothing is known."""
+        return iter(())
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _all_at_once(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        # One key of the wrong type must not hide what is wrong between the others.
+        if cls.faults_within is Section.faults_within or isinstance(data, cls):
+            return handler(data)
+        made, wrong, faults = _read(cls, data, handler)
+        if made is not None:
+            faults += made.faults_within(wrong)
+        if len(faults) == 1:
+            raise faults[0]  # with its own type, which who asked may look at
+        if made is None or faults:
+            raise together(*faults)
+        return made
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -136,6 +164,30 @@ Seconds = Annotated[float, BeforeValidator(_duration)]
 WholeSeconds = Annotated[Seconds, AfterValidator(_whole)]
 
 
+def partly(kind: type[_S], raw: object) -> tuple[_S | None, frozenset[str]]:
+    """Return a section, with the defaults for keys that are wrong, and these keys; None if it is none."""
+    made, wrong, _ = _read(kind, raw, kind.model_validate)
+    return made, wrong
+
+
+def _read(
+    kind: type[_S], raw: Any, make: Callable[[Any], _S]
+) -> tuple[_S | None, frozenset[str], list[ValidationError]]:
+    """Return the same, and what was wrong."""
+    try:
+        return make(raw), frozenset(), []
+    except ValidationError as error:
+        wrong = frozenset(str(item["loc"][0]) for item in error.errors() if item["loc"])
+        if not isinstance(raw, dict):
+            return None, wrong, [error]
+        right = {key: value for key, value in raw.items() if key not in wrong}
+        right |= {key: value for key, value in kind.stand_ins.items() if key in wrong}
+        try:
+            return make(right), wrong, [error]
+        except ValidationError:
+            return None, wrong, [error]
+
+
 def fault(message: str, *place: str | int, other: Place = ()) -> ValidationError:
     """Return an error at a place below the value that is being validated, to be raised.
 
@@ -168,6 +220,16 @@ def moved(error: ValidationError, move: Callable[[Place], Place]) -> ValidationE
     details = [
         _detail("value_error", message_of(item), move(item["loc"]), _other(item))
         for item in error.errors(include_url=False)
+    ]
+    return ValidationError.from_exception_data("configuration", details)
+
+
+def only(error: ValidationError, wanted: Callable[[Place], bool]) -> ValidationError:
+    """Return an error with those of its places alone that are wanted; it may be none."""
+    details = [
+        _detail("value_error", message_of(item), item["loc"], _other(item))
+        for item in error.errors(include_url=False)
+        if wanted(item["loc"])
     ]
     return ValidationError.from_exception_data("configuration", details)
 

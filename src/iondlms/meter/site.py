@@ -7,13 +7,13 @@ check and to make a meter.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
+from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 
 from pydantic import (
-    BeforeValidator,
     Field,
     ModelWrapValidatorHandler,
     ValidationError,
@@ -23,25 +23,26 @@ from pydantic import (
 
 from iondlms.errors import LocalError
 from iondlms.ion.ports import find_port
-from iondlms.meter.config import Config, MeterSection, validated
+from iondlms.meter.config import Config, MeterSection, room_of, validated
 from iondlms.meter.document import Document, read_document
-from iondlms.meter.fault_sections import astray
+from iondlms.meter.fault_sections import FaultRuleSection, as_known, astray
 from iondlms.meter.framework import faults_of
 from iondlms.meter.framework_sections import FrameworkSections
+from iondlms.meter.line_sections import (
+    MAX_UNIT_ID,
+    AnyLine,
+    LineSection,
+    ModemLine,
+    Rs485Line,
+    SharedDevice,
+    TcpLine,
+    line_as_known,
+)
 from iondlms.meter.links import faults_among
 from iondlms.meter.modules import modules_of
 from iondlms.meter.places import Place
-from iondlms.meter.port_sections import (
-    Calls,
-    Direction,
-    LineTimes,
-    SerialFraming,
-    SerialLine,
-    device_url,
-    faults_between,
-    host_and_port,
-)
-from iondlms.meter.section import ConfigError, Switch, fault, moved, together
+from iondlms.meter.port_sections import faults_between
+from iondlms.meter.section import ConfigError, Section, fault, moved, only, partly, together
 from iondlms.meter.source_sections import AnySource
 
 __all__ = [
@@ -56,84 +57,9 @@ __all__ = [
     "site_of",
 ]
 
-MAX_UNIT_ID: Final = 9999
-
-
-class LineSection(LineTimes):
-    """One line that meters share."""
-
-    most_meters: ClassVar[int]
-    kind: str
-    name: str = Field(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9_-]+$")
-
-
-class TcpLine(LineSection):
-    """A TCP listener, for one connection at a time."""
-
-    most_meters = MAX_UNIT_ID
-
-    kind: Literal["tcp"] = "tcp"
-    listen: str = Field(default="127.0.0.1:4059", description="HOST:PORT; port 0 takes a free one")
-
-    _address = field_validator("listen")(host_and_port)
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port to listen on."""
-        host, _, port = self.listen.rpartition(":")
-        return host.strip("[]"), int(port)
-
-
-class _SharedDevice(SerialLine, LineSection):
-    device: str = Field(min_length=1, description="/dev/ttyUSB0, socket://HOST:PORT or rfc2217://HOST:PORT")
-    baud: int = Field(default=9600, description="one that each meter's model has")
-    framing: SerialFraming = "8N1"
-
-
-class Rs485Line(_SharedDevice):
-    """An RS-485 line."""
-
-    most_meters = 247  # addresses that such a line is planned with
-
-    kind: Literal["rs485"] = "rs485"
-    direction: Direction = Field(default="adapter", description="who switches it")
-    bias: Switch = False
-
-    @property
-    def url(self) -> str:
-        """Where a client at the other end finds it, but for the name that its own device has there."""
-        return device_url("serial", self.device, baud=self.baud, framing=self.framing)
-
-
-class ModemLine(_SharedDevice, Calls):
-    """A modem before an RS-485 loop: one meter has it and passes on what is for the others (ModemGate)."""
-
-    most_meters = 31  # as the meters' loop behind a modem
-
-    kind: Literal["modem"] = "modem"
-    rts: Literal["none", "rts_cts"] = "none"
-
-    @property
-    def url(self) -> str:
-        """Where a client at the other end finds it, but for the name that its own device has there."""
-        return device_url("modem", self.device, baud=self.baud, framing=self.framing)
-
-
-_LINES: Final[dict[str, type[LineSection]]] = {"tcp": TcpLine, "rs485": Rs485Line, "modem": ModemLine}
-
-
-def _line(value: object) -> object:
-    if isinstance(value, LineSection):
-        return value
-    if not isinstance(value, dict):
-        raise ValueError("write each line as a section of its own, headed [[line]]")
-    kind = value.get("kind")
-    if kind not in _LINES:
-        raise fault(f"{kind!r} is no kind of line; there are {', '.join(_LINES)}", "kind")
-    return _LINES[kind].model_validate(value)
-
-
-AnyLine: TypeAlias = Annotated[TcpLine | Rs485Line | ModemLine, BeforeValidator(_line)]
+_ADDRESS: Final = frozenset(("unit_id", "count"))
+_SHARED: Final = tuple(key for key in FrameworkSections.model_fields if key != "meter")
+_S = TypeVar("_S", bound=Section)
 
 
 class Member(MeterSection):
@@ -141,6 +67,8 @@ class Member(MeterSection):
 
     The seeds of several go on counting from `seed`; where it is not given, from the Unit ID.
     """
+
+    stand_ins: ClassVar[Mapping[str, Any]] = {"line": "-", "unit_id": 1}
 
     line: str = Field(description="the name of a [[line]]")
     unit_id: int = Field(ge=1, le=MAX_UNIT_ID, description="the physical (lower HDLC) address")
@@ -175,16 +103,18 @@ class Site(FrameworkSections):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _all_at_once(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def _all_at_once_between(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        # What is wrong in one section must not hide what is wrong between the others.
         try:
-            return handler(data)
+            made = handler(data)
         except ValidationError as error:
-            # What is wrong in one section must not hide what is wrong between the others.
-            meters = data.get("meter") if isinstance(data, dict) else None
-            if not isinstance(meters, list | tuple) or not meters:
+            if not isinstance(data, dict):
                 raise
-            of_one = {**data, "meter": meters[0]}
-            raise together(error, *faults_among(modules_of(of_one), of_one, None, "")) from error
+            raise together(error, *_Parts.of(data).faults()) from error
+        faults = list(_Parts.of_right(made).faults())
+        if faults:
+            raise together(*faults)
+        return made
 
     @field_validator("meter")
     @classmethod
@@ -193,101 +123,193 @@ class Site(FrameworkSections):
             raise ValueError("lines without meters; write [[meter]] sections")
         return value
 
-    @model_validator(mode="after")
-    def _fit_together(self) -> Self:
-        found = list(self._between())
-        faults = [fault(message, *place) for place, message in found]
-        told = {place[1] for place, _ in found if place[0] == "meter"}
-        for _, _, made in self._made(told):
-            if isinstance(made, ValidationError):
-                faults.append(made)
-        if faults:
-            raise together(*faults)
-        return self
-
     def meters(self) -> Iterator[tuple[LineSection, Config]]:
         """Return each meter as a configuration of its own, with the line it is on."""
-        for _, line, made in self._made():
+        for _, line, made in _Parts.of_right(self).made():
             if isinstance(made, Config):
                 yield line, made
 
-    def _between(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
-        """Return what is wrong between the sections: place and message."""
-        names = [line.name for line in self.line]
+
+@dataclass(frozen=True, slots=True)
+class _Part(Generic[_S]):
+    """One section, with the defaults for what is wrong in it; None if it is none."""
+
+    section: _S | None
+    wrong: frozenset[str] = frozenset()
+
+    def known(self, key: str) -> Any:
+        """Return the value of a key, None where it is wrong."""
+        return None if self.section is None or key in self.wrong else getattr(self.section, key)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A site, as far as it is right."""
+
+    lines: list[_Part[LineSection]]
+    members: list[_Part[Member]]
+    rules: list[FaultRuleSection]
+    shared: dict[str, Any]  # the sections that all meters have, of these those that are right
+    data: Mapping[str, Any] | None = None  # as they are written; None: all is right
+
+    @classmethod
+    def of_right(cls, site: Site) -> _Parts:
+        """Return the parts of a site whose sections are all right by themselves."""
+        return cls(
+            [_Part(line) for line in site.line],
+            [_Part(member) for member in site.meter],
+            list(site.fault),
+            {key: getattr(site, key) for key in _SHARED},
+        )
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> _Parts:
+        """Return what is right in a document."""
+        written = {key: data[key] for key in _SHARED if key in data}
+        shared, wrong = partly(FrameworkSections, {**written, "meter": None})
+        return cls(
+            [_Part(*line_as_known(raw)) for raw in _entries(data, "line")],
+            [_Part(*partly(Member, raw)) for raw in _entries(data, "meter")],
+            as_known(data.get("fault")),
+            {key: getattr(shared, key) for key in written if key not in wrong},
+            data,
+        )
+
+    def faults(self) -> Iterator[ValidationError]:
+        """Yield what is wrong between sections that are right by themselves."""
+        found = list(self._between())
+        yield from (fault(message, *place) for place, message in found)
+        told = {place[1] for place, _ in found if place[0] == "meter"}
+        for _, _, made in self.made(told):
+            if isinstance(made, ValidationError):
+                yield made
+        if self.data is not None:
+            yield from self._among_modules(self.data)
+
+    def made(
+        self, without: Collection[int | str] = ()
+    ) -> Iterator[tuple[int, LineSection, Config | ValidationError]]:
+        """Yield the configuration of each meter, or what is wrong with it; of those that have a line."""
+        lines = {
+            part.section.name: (index, part.section)
+            for index, part in enumerate(self.lines)
+            if part.section is not None and not part.wrong and type(part.section) is not LineSection
+        }
+        for index, part in enumerate(self.members):
+            member = part.section
+            if index in without or member is None or part.wrong or member.line not in lines:
+                continue
+            place, line = lines[member.line]
+            for number, unit_id in enumerate(member.unit_ids):
+                try:
+                    yield index, line, _config(self.shared, line, member, number, unit_id)
+                except ValidationError as error:
+                    yield index, line, self._of_right_ones(_at(error, index, place))
+                    break  # the others of the section have the same
+
+    def _of_right_ones(self, error: ValidationError) -> ValidationError:
+        """Return an error without what comes of sections that are missing here, since they are wrong."""
+        if self.data is None:
+            return error
+        return only(error, lambda place: place[0] in ("meter", "line", "clock", "source", "fault"))
+
+    def _among_modules(self, data: Mapping[str, Any]) -> Iterator[ValidationError]:
+        """Yield what is wrong between modules; how many sources there may be is each model's own."""
+        models = dict.fromkeys(
+            (part.known("model"), part.known("revision")) for part in self.members if part.section is not None
+        )
+        for model, revision in models or {(None, None): None}:
+            of_one = {**data, "meter": {"model": model, "revision": revision}}
+            yield from faults_among(modules_of(of_one), of_one, *room_of(model, revision))
+
+    def _between(self) -> Iterator[tuple[Place, str]]:
+        """Yield place and message of what is wrong between lines, meters and faults."""
+        names = [part.known("name") for part in self.lines]
+        places = [part.known("line") for part in self.members]
         for index, name in enumerate(names):
-            if name in names[:index]:
+            if name is not None and name in names[:index]:
                 yield ("line", index, "name"), "each line is given once"
-            if name not in {member.line for member in self.meter}:
+            if name is not None and places and None not in places and name not in places:
                 yield ("line", index), "no meter is on it"
         devices = [
-            {"name": line.name, "device": line.device if isinstance(line, _SharedDevice) else ""}
-            for line in self.line
+            {"name": f"{name}" if name is not None else f"line[{index}]", "device": _device_of(part)}
+            for index, (name, part) in enumerate(zip(names, self.lines, strict=True))
         ]
         for error in faults_between(devices):
             for item in error.errors():
                 if item["loc"][-1] == "device":
                     yield ("line", *item["loc"]), item["msg"]
-        for index, line in enumerate(self.line):
-            count = sum(member.count for member in self.meter if member.line == line.name)
-            if count > line.most_meters:
+        for index, (name, part) in enumerate(zip(names, self.lines, strict=True)):
+            count = sum(each.known("count") or 1 for each in self.members if each.known("line") == name)
+            line = part.section
+            if line is not None and name is not None and count > line.most_meters:
                 yield ("line", index), f"{count} meters; a line of kind {line.kind} has {line.most_meters}"
-        ports = [*names, *(member.port for member in self.meter)]
-        for place, message in astray(self.fault, ports, {i for each in self.meter for i in each.unit_ids}):
-            yield ("fault", *place), message
+        yield from self._astray(names)
+        yield from self._of_members(names)
+
+    def _astray(self, names: Sequence[str | None]) -> Iterator[tuple[Place, str]]:
+        ports = [*names, *(part.known("port") for part in self.members)]
+        whole = all(part.section is not None and not part.wrong & _ADDRESS for part in self.members)
+        unit_ids: Container[int] = range(MAX_UNIT_ID + 1)
+        if whole:
+            unit_ids = {i for part in self.members if part.section is not None for i in part.section.unit_ids}
+        for place, message in astray(self.rules, [port for port in ports if port is not None], unit_ids):
+            if None not in ports or place[-1] == "unit_id":
+                yield ("fault", *place), message
+
+    def _of_members(self, names: Sequence[str | None]) -> Iterator[tuple[Place, str]]:
         taken: set[tuple[str, int]] = set()
-        for index, member in enumerate(self.meter):
-            if member.line not in names:
-                there = ", ".join(names) or "none"
-                yield ("meter", index, "line"), f"there is no line {member.line!r}; there are {there}"
-            ids = {(member.line, unit_id) for unit_id in member.unit_ids}
-            if ids & taken:
-                unit_id = min(ids & taken)[1]
-                yield ("meter", index, "unit_id"), f"Unit ID {unit_id} is another meter's on {member.line}"
-            taken |= ids
+        for index, part in enumerate(self.members):
+            member, on, port = part.section, part.known("line"), part.known("port")
+            if on is not None and on not in names and None not in names:
+                there = ", ".join(map(str, names)) or "none"
+                yield ("meter", index, "line"), f"there is no line {on!r}; there are {there}"
+            if member is not None and on is not None and not part.wrong & _ADDRESS:
+                ids = {(on, unit_id) for unit_id in member.unit_ids}
+                if ids & taken:
+                    unit_id = min(ids & taken)[1]
+                    yield ("meter", index, "unit_id"), f"Unit ID {unit_id} is another meter's on {on}"
+                taken |= ids
+            model = part.known("model")
+            if model is None or port is None:
+                continue
             try:
-                wires = find_port(member.model, member.port).wires
+                wires = find_port(model, port).wires
             except LocalError as error:
                 yield ("meter", index, "port"), str(error)
             else:
                 if "RS-485" not in wires:
-                    yield ("meter", index, "port"), f"{member.port} of an {member.model} is no RS-485"
+                    yield ("meter", index, "port"), f"{port} of an {model} is no RS-485"
 
-    def _made(
-        self, without: Collection[int | str] = ()
-    ) -> Iterator[tuple[int, LineSection, Config | ValidationError]]:
-        lines = {line.name: (index, line) for index, line in enumerate(self.line)}
-        for index, member in enumerate(self.meter):
-            if index in without:
-                continue
-            place, line = lines[member.line]
-            for number, unit_id in enumerate(member.unit_ids):
-                try:
-                    yield index, line, self._config(line, member, number, unit_id)
-                except ValidationError as error:
-                    yield index, line, _at(error, index, place)
-                    break  # the others of the section have the same
 
-    def _config(self, line: LineSection, member: Member, number: int, unit_id: int) -> Config:
-        settings = {
-            key: getattr(member, key) for key in member.model_fields_set & set(MeterSection.model_fields)
-        }
-        settings["seed"] = number + (member.seed if "seed" in member.model_fields_set else member.unit_id)
-        if member.data is not None:
-            settings["data"] = member.data / line.name / f"{unit_id:04d}"
-        port = {
-            "name": member.port,
-            "unit_id": unit_id,
-            "device": f"line:{line.name}",
-            "rs485": True,
-            "rx_timeout": line.rx_timeout,
-            "inactivity": line.inactivity,
-        }
-        if isinstance(line, _SharedDevice):
-            port |= {"baud": line.baud, "framing": line.framing}
-        shared = {key: getattr(self, key) for key in Site.model_fields if key in Config.model_fields}
-        if member.source is not None:
-            shared["source"] = member.source
-        return Config.model_validate({**shared, "meter": settings, "port": [port]})
+def _entries(data: Mapping[str, Any], key: str) -> list[Any]:
+    written = data.get(key)
+    return list(written) if isinstance(written, list | tuple) else []
+
+
+def _device_of(part: _Part[LineSection]) -> str:
+    return (isinstance(part.section, SharedDevice) and part.known("device")) or ""
+
+
+def _config(
+    shared: Mapping[str, Any], line: LineSection, member: Member, number: int, unit_id: int
+) -> Config:
+    settings = {key: getattr(member, key) for key in member.model_fields_set & set(MeterSection.model_fields)}
+    settings["seed"] = number + (member.seed if "seed" in member.model_fields_set else member.unit_id)
+    if member.data is not None:
+        settings["data"] = member.data / line.name / f"{unit_id:04d}"
+    port = {
+        "name": member.port,
+        "unit_id": unit_id,
+        "device": f"line:{line.name}",
+        "rs485": True,
+        "rx_timeout": line.rx_timeout,
+        "inactivity": line.inactivity,
+    }
+    if isinstance(line, SharedDevice):
+        port |= {"baud": line.baud, "framing": line.framing}
+    own = {} if member.source is None else {"source": member.source}
+    return Config.model_validate({**shared, **own, "meter": settings, "port": [port]})
 
 
 def _at(error: ValidationError, meter: int, line: int) -> ValidationError:
@@ -316,14 +338,14 @@ def load_checked(path: Path | None, settings: Sequence[tuple[str, Any]] = (), *,
     """
     document = read_document(path, settings)
     try:
-        made = site_of(document)
-    except ConfigError as error:
+        made = _kind_of(document).model_validate(document)
+    except ValidationError as error:
         # What only zones and files tell must not wait until all the rest is right.
         more = [line for fault in _faults_beside(document, year) for line in document.located(fault)]
-        raise ConfigError("\n".join(dict.fromkeys([*str(error).splitlines(), *more]))) from error
+        raise ConfigError.of([*document.lines(error), *more]) from error
     faults = faults_of([made] if isinstance(made, Config) else [each for _, each in made.meters()], year)
     if faults:
-        raise ConfigError.of(("\n".join(document.located(each)) for each in faults), len(faults))
+        raise ConfigError.of(line for fault in faults for line in document.located(fault))
     return made
 
 
@@ -340,5 +362,8 @@ def _faults_beside(document: Document, year: int) -> list[str]:
 
 def site_of(document: Document) -> Config | Site:
     """Return the configuration that a document is; ConfigError listing all that is wrong."""
-    several = isinstance(document.get("meter"), list) or "line" in document
-    return validated(Site, document) if several else validated(Config, document)
+    return validated(_kind_of(document), document)
+
+
+def _kind_of(document: Document) -> type[Config] | type[Site]:
+    return Site if isinstance(document.get("meter"), list) or "line" in document else Config

@@ -1,0 +1,158 @@
+"""All that is wrong in a file is told in one go, in the order of the file: no fault hides another.
+
+In the files here a comment `#!` stands on each line that is wrong, with the words that are told of it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from iondlms.meter import ConfigError
+from iondlms.meter.site import load_checked
+
+FILES = {
+    "a meter": """
+        [[port]]  #! no device is named
+        name = "COM1"
+        protocol = 5  #! Input should be
+        unit_id = 0  #! greater than or equal to 1
+        baud = "fast"  #! 'fast' is no whole number
+        framing = "9N1"  #! Input should be
+        [[port]]  #! an ION9000 has no port COM3
+        name = "COM3"
+        unit_id = "x"  #! 'x' is no whole number
+        rx_timeout = 99  #! less than or equal to 15
+        [[port]]
+        name = 7  #! 7 is no name of a port
+        protocol = "X"  #! Input should be
+        [meter]
+        model = "ION9000"
+        max_pdu = "big"  #! 'big' is no whole number
+        revision = "2.0.0"  #! has no DLMS
+        history = 5  #! cannot be read over Modbus
+        password = ""  #! 1 to 32 octets
+        [source]
+        kind = "modbus"
+        url = "tcp://127.0.0.1:502"
+        poll = "x"  #! 'x' is no duration
+        [clock]
+        zone = "Europe/Madrid"
+        tz_offset = 60  #! a zone has its own offsets and pairs
+        event_threshold = "soon"  #! 'soon' is no duration
+        time_sync_source = "COM2"  #! an ION9000 has no port COM2
+        [[fault]]  #! delay takes some time; say how long
+        action = "delay"
+        count = "x"  #! 'x' is no whole number
+        octets = 5  #! delay has no octets
+        [[fault]]
+        action = "explode"  #! Input should be
+        every = 5  #! give that too
+        obis = "1-0:99.1.0*255"  #! names no object
+        service = "rr"
+        [[fault]]
+        action = "drop"
+        probability = 2  #! less than or equal to 1
+        port = "COM3"
+        unit_id = 77
+        """,
+    "ports that are known": """
+        [[port]]
+        name = "ETHERNET"
+        framing = "tcp"  #! Input should be
+        [[fault]]
+        action = "drop"
+        nth = 0  #! greater than or equal to 1
+        port = "COM3"  #! there is no port 'COM3'; there are ETHERNET, and all
+        unit_id = 77  #! no meter has Unit ID 77
+        [source]
+        shape = "castle"  #! Input should be
+        [[source.fault]]
+        kind = "fire"  #! Input should be
+        begin = "2026-01-01T00:00:00Z"
+        duration = 60
+        every = 30  #! cannot come every 30
+        [clock]
+        tz_offset = "x"  #! 'x' is no whole number
+        dst = [
+          ["2026-03-29T01:00:00Z", "2026-03-01T00:00:00Z"],  #! DST ends before it starts
+          ["2026-10-29T01:00:00Z", "2026-10-01T00:00:00Z"],  #! DST ends before it starts
+        ]
+        """,
+    "a model that is none": """
+        [meter]
+        revision = "2.1.0"
+        model = "ION1"  #! is no model
+        serial = 5  #! 5 is no text
+        [[port]]
+        name = "COM9"
+        unit_id = 0  #! greater than or equal to 1
+        """,
+    "meters on lines": """
+        [[meter]]
+        line = "bus"
+        unit_id = "x"  #! 'x' is no whole number
+        port = "COM3"  #! COM3 of an ION8650 is no RS-485
+        max_pdu = 1  #! greater than or equal to 64
+        [[meter]]
+        line = "bus"
+        unit_id = 5
+        password = ""  #! 1 to 32 octets
+        [[meter]]
+        line = "bus"
+        unit_id = 5  #! Unit ID 5 is another meter's on bus
+        [[meter]]
+        line = "nowhere"  #! there is no line 'nowhere'; there are bus, radio
+        unit_id = 6
+        [[meter]]
+        line = "bus"
+        unit_id = 7
+        model = "ION9000"
+        revision = "1"  #! has no DLMS
+        [[meter]]
+        line = "bus"
+        unit_id = 8
+        model = "ION9000"
+        [[line]]
+        name = "bus"
+        kind = "rs485"
+        device = "/dev/a"
+        baud = 300  #! an ION9000 has no baud 300
+        [[line]]  #! no meter is on it
+        name = "radio"
+        kind = "radio"  #! is no kind of line
+        rx_timeout = 99  #! less than or equal to 15
+        [[fault]]
+        action = "drop"
+        port = "COM2"  #! there is no port 'COM2'
+        nth = "x"  #! 'x' is no whole number
+        unit_id = 99
+        [clock]
+        event_threshold = "x"  #! 'x' is no duration
+        [[data_recorder]]
+        name = "Many"
+        sources = ["kWh del"]
+        record = "x"  #! there is no timer or month end 'x'
+        [billing]
+        depth = 0  #! greater than or equal to 1
+        """,
+}
+
+
+@pytest.mark.parametrize("text", FILES.values(), ids=FILES.keys())
+def test_each_fault_of_a_file_is_told_on_its_line_and_in_its_order(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "meter.toml"
+    file.write_text(text, "utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_checked(file, year=2026)
+    told = [line.removeprefix(f"{file}:").partition(": ") for line in str(caught.value).splitlines()]
+    expected = [
+        (str(number), words[1].strip())
+        for number, line in enumerate(text.splitlines(), 1)
+        if (words := re.search("#!(.*)", line)) is not None
+    ]
+    assert [number for number, _, _ in told] == [number for number, _ in expected], "\n".join(map(str, told))
+    for (number, _, line), (_, wanted) in zip(told, expected, strict=True):
+        assert wanted in line, f"line {number}"

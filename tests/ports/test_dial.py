@@ -23,6 +23,7 @@ from iondlms.ports.hayes import Result, ResultReader
 from iondlms.ports.modem import ModemEndpoint, ModemSetup, ModemState
 
 NUMBER = "5551234"
+UA = bytes.fromhex("7E A0 0A 21 00 02 00 C9 73 5A 0E 7E")  # a frame of some meter; its check is not looked at
 
 
 class Call:
@@ -163,6 +164,39 @@ def test_the_other_end_hangs_up() -> None:
             transport.receive(transport.now() + 30)
         transport.close()
         assert call.hung_up()
+
+
+def test_a_call_that_is_over_is_not_escaped_from() -> None:
+    for word in (b"\r\nNO CARRIER\r\n", b""):
+        call = Call(pins=not word)
+        transport = ModemTransport.connect(call.line, setup())
+        transport.receive(transport.now() + 1)
+        call.modem.peer = None
+        call.modem.online = False
+        call.modem.say(word)
+        with pytest.raises(PortError, match="has hung up"):
+            transport.receive(transport.now() + 1)
+        ended = transport.now()
+        transport.close()
+        assert call.modem.commands[-2:] == ["ATD" + NUMBER, "ATH"]
+        # DTR's second, and the answer to ATH.
+        assert transport.now() - ended < 2.0
+
+
+@pytest.mark.parametrize(
+    "before", [b"", UA, UA + b"\r\n"], ids=["at once", "behind a frame", "on its own line"]
+)
+def test_a_modem_says_so_in_any_form(before: bytes) -> None:
+    call = Call()
+    transport = ModemTransport.connect(call.line, setup())
+    start = transport.now()
+    if before:
+        call.modem.say(before)
+        assert transport.receive(start + 30) == before
+    call.modem.say(b"NO CARRIER\r\n")
+    with pytest.raises(PortError, match="has hung up"):
+        transport.receive(start + 30)
+    assert transport.now() == start
 
 
 def test_the_carrier_falls_without_a_word() -> None:

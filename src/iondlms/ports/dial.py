@@ -200,6 +200,7 @@ class ModemTransport:
         self._rest = rest
         self._end = EndOfCall(line.now())
         self._carrier = False
+        self._over = False  # the modem says that the other end has hung up
         self._open = True
 
     @classmethod
@@ -224,11 +225,13 @@ class ModemTransport:
         """Return what has come, b"" at the deadline; PortError if the call has ended."""
         octets, self._rest = self._rest, b""
         octets = octets or self._line.receive(deadline)
-        if self._end.receive(octets, self._line.now()) is Result.NO_CARRIER:
+        self._over |= self._end.receive(octets, self._line.now()) is Result.NO_CARRIER
+        if self._over:
             raise PortError(_CARRIER_LOST)
         if not octets:
             carrier = self._line.carrier()
-            if self._carrier and carrier is False:
+            self._over = self._carrier and carrier is False
+            if self._over:
                 raise PortError(_CARRIER_LOST)
             self._carrier = bool(carrier)
         return octets
@@ -248,7 +251,7 @@ class ModemTransport:
 
     def _hang_up(self) -> None:
         with contextlib.suppress(PortError):  # the line is dead, and so is the call
-            converse(HangUp(self._baud), self._line)
+            converse(HangUp(self._baud, over=self._over), self._line)
 
     def __enter__(self) -> Self:
         return self
@@ -268,6 +271,7 @@ class AsyncModemTransport:
         self._rest = rest
         self._end = EndOfCall(line.now())
         self._carrier = False
+        self._over = False  # the modem says that the other end has hung up
         self._open = True
 
     @classmethod
@@ -292,11 +296,13 @@ class AsyncModemTransport:
         """Return what has come, b"" at the deadline; PortError if the call has ended."""
         octets, self._rest = self._rest, b""
         octets = octets or await self._line.receive(deadline)
-        if self._end.receive(octets, self._line.now()) is Result.NO_CARRIER:
+        self._over |= self._end.receive(octets, self._line.now()) is Result.NO_CARRIER
+        if self._over:
             raise PortError(_CARRIER_LOST)
         if not octets:
             carrier = await self._line.carrier()
-            if self._carrier and carrier is False:
+            self._over = self._carrier and carrier is False
+            if self._over:
                 raise PortError(_CARRIER_LOST)
             self._carrier = bool(carrier)
         return octets
@@ -316,7 +322,7 @@ class AsyncModemTransport:
 
     async def _hang_up(self) -> None:
         with contextlib.suppress(PortError):  # the line is dead, and so is the call
-            await converse_async(HangUp(self._baud), self._line)
+            await converse_async(HangUp(self._baud, over=self._over), self._line)
 
     async def __aenter__(self) -> Self:
         return self

@@ -98,7 +98,8 @@ class ResultReader:
 class EndOfCall:
     """Finds the end of a call in what the other end sends.
 
-    NO CARRIER comes from our own modem, between line ends. `+++ATH` comes after a second of silence, from a
+    NO CARRIER comes from our own modem, on a line of its own; some write no line end before it, and then it
+    follows on CONNECT or on the flag that ends a frame. `+++ATH` comes after a second of silence, from a
     program that takes the line for its modem: on a null modem, or a serial server that has none.
     """
 
@@ -106,7 +107,7 @@ class EndOfCall:
     _HANG_UP: Final = _ESCAPE + b"ATH"
 
     def __init__(self, now: float) -> None:
-        self._tail = b""
+        self._tail = b"\n"  # of CONNECT
         self._heard = now
         self._escape: bytes | None = None  # what came since the silence, while it may be an escape
 
@@ -122,7 +123,7 @@ class EndOfCall:
             if not self._HANG_UP.startswith(self._escape):
                 self._escape = None
         tail = self._tail + octets
-        if re.search(rb"[\r\n]NO CARRIER[\r\n]", tail):
+        if re.search(rb"[\r\n~]NO CARRIER[\r\n]", tail):
             return Result.NO_CARRIER
         self._tail = tail[-len(self._NO_CARRIER) - 1 :]
         return None
@@ -132,13 +133,15 @@ class HangUp:
     """A `Dialogue` that ends a call, whatever the modem understands, and always ends well.
 
     DTR falls for a second, and most modems hang up at that; then the escape and ATH for those that are set,
-    or wired, to ignore it.
+    or wired, to ignore it. A modem that has said that the call is `over` listens to commands already: there
+    is nothing to escape from, and no line that has yet to fall.
     """
 
-    def __init__(self, baud: int) -> None:
+    def __init__(self, baud: int, *, over: bool = False) -> None:
         self._baud = baud
         self._reader = ResultReader()
-        self._steps = [_ESCAPE, command("ATH")]
+        self._steps = [command("ATH")] if over else [_ESCAPE, command("ATH")]
+        self._answer_s = GUARD_S if over else _ANSWER_S
         self._ready = True
         self._deadline = 0.0
         self._asked = False  # something was sent that the modem answers
@@ -188,5 +191,5 @@ class HangUp:
             return b""
         self._asked = True
         octets = self._steps.pop(0)
-        self._deadline = now + (_ANSWER_S if not self._steps else 2 * GUARD_S)
+        self._deadline = now + (self._answer_s if not self._steps else 2 * GUARD_S)
         return octets

@@ -18,8 +18,8 @@ from tests.ports import telephone
 from tests.ports.exchange import real_time
 from tests.ports.ptys import Pty, Wire
 from tests.ports.reading import ROWS, endpoint, expected, make_meter
+from tests.ports.serial_servers import free_port, pyserials_server, running
 from tests.ports.telephone import CallingLine, HayesModem, Network, Subscriber
-from tests.ports.test_serial import free_port, pyserials_server, running
 
 from iondlms.client import Client, NoAnswer, Target, blocking
 from iondlms.client import client as async_client

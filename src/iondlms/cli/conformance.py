@@ -54,7 +54,9 @@ _MOST_TEXT: Final = 200  # characters of a reason in the table; the report has i
 )
 @click.option("--only", multiple=True, metavar="ID", help="Only this case, such as SA-05.")
 @click.option(
-    "--fast", is_flag=True, help="Wait for nothing that takes over 5 s: such cases are INCONCLUSIVE."
+    "--fast",
+    is_flag=True,
+    help="Wait for nothing that takes over 5 s: such cases are INCONCLUSIVE. Of many values take some.",
 )
 @click.option(
     "--allow-clock-set", is_flag=True, help="Run the cases that set the meter's clock, and set it back."

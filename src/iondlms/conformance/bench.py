@@ -61,8 +61,10 @@ class Bench(Wire):
         clock_set_allowed: bool = False,
         cut_power: Callable[[], None] | None = None,
         watch: Callable[[Literal["TX", "RX"], bytes, float], None] | None = None,
+        kept: dict[str, list[Row]] | None = None,
     ) -> None:
         super().__init__(access, cti, framing, fast=fast, watch=watch)
+        self.kept = {} if kept is None else kept  # rows by profile, as a case before has read them
         self.role: Role = role
         self.password = password
         self.clock_set_allowed = clock_set_allowed

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from iondlms.conformance.bench import Bench
+from iondlms.conformance.bench import Bench, Row
 from iondlms.conformance.cti import Cti, Framing
 from iondlms.conformance.line import Access
 from iondlms.conformance.needs import require_needs
@@ -38,6 +38,7 @@ class Meter:
     clock_set_allowed: bool = False
     cut_power: Callable[[], None] | None = None  # and restore it; PortError where that fails
     watch: Callable[[Literal["TX", "RX"], bytes, float], None] | None = None  # each piece as it travels
+    kept: dict[str, list[Row]] = field(default_factory=dict)  # what was read, for the cases that follow
 
 
 def planned(framings: Iterable[Framing], suites: Iterable[str] = (), only: Iterable[str] = ()) -> list[Run]:
@@ -96,6 +97,7 @@ def run_case(meter: Meter, one: Run) -> Result:
             clock_set_allowed=meter.clock_set_allowed,
             cut_power=meter.cut_power,
             watch=meter.watch,
+            kept=meter.kept,
         )
         require_needs(bench, case.needs)
         case.run(bench)

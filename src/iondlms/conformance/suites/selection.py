@@ -41,13 +41,34 @@ def by_entry(first: int, last: int, first_column: int = 1, last_column: int = 0)
     return f"02020406{first:08X}06{last:08X}12{first_column:04X}12{last_column:04X}"
 
 
+def _plain_rows(bench: Bench, name: str) -> list[Row]:
+    """Return all rows of a profile by a plain read; `--fast` has one for many cases, while they are the same.
+
+    That is so while there are as many, and the first and the last have not changed: a meter that does not
+    give these by entry, or gives others, is read anew.
+    """
+    kept = bench.kept.get(name, []) if bench.fast else []
+    if kept:
+        try:
+            used = bench.value(7, name, 7).integer()
+            ends = [bench.rows(name, by_entry(number, number)) for number in (1, len(kept))]
+        except (Failure, DecodeError):
+            used, ends = -1, []
+        if used == len(kept) and ends == [kept[:1], kept[-1:]]:
+            return kept
+    bench.kept[name] = rows = bench.rows(name)
+    return rows
+
+
 class Fixture:
     """The rows of a profile as a plain read gives them, and selections of them."""
 
     def __init__(self, bench: Bench, least: int = LEAST_ROWS, name: str = "") -> None:
         self.bench = bench
         self.name = name or bench.profile
-        self.rows: list[Row] = bench.some_rows(least, self.name)
+        self.rows = _plain_rows(bench, self.name)
+        if len(self.rows) < least:
+            raise Inapplicable(f"{self.name} has {self.count} rows, this case needs {least}")
         self.columns = [encode_data(item).hex().upper() for item in bench.value(7, self.name, 3).items()]
         try:
             first = bench.value(7, self.name, 3).items()[0].items()[0].integer()

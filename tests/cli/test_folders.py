@@ -12,12 +12,13 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner, Result
@@ -199,7 +200,9 @@ def test_out_in_and_out_are_the_same_octets(folder: Path, tmp_path: Path, form: 
     config = tmp_path / "other.toml"
     config.write_text(f'[meter]\ndata = "{tmp_path / "other"}"\n', encoding="utf-8")
     done = run(import_history, config, "billing", first)
-    assert done.stderr == "60 rows imported into 'Billing'\n"
+    assert done.stderr.startswith(
+        "60 rows imported into 'Billing'; registers go on from its last row: kWh del "
+    )
     run(export, tmp_path / "other", "billing", second)
     assert second.read_bytes() == first.read_bytes()
 
@@ -214,6 +217,31 @@ def test_a_meter_starts_on_what_was_imported(folder: Path, tmp_path: Path) -> No
         read = meter.profile("load")
     exported = list(csv.reader((tmp_path / "load.csv").read_text().splitlines()))[1:]
     assert [row.instant for row in read.rows] == [datetime.fromisoformat(line[0]) for line in exported]
+
+
+def test_the_registers_go_on_from_what_was_imported(folder: Path, tmp_path: Path) -> None:
+    file, config = tmp_path / "billing.csv", tmp_path / "other.toml"
+    run(export, folder, "billing", file)
+    rows = list(csv.DictReader(file.read_text().splitlines()))
+    for number, row in enumerate(rows):
+        row["kWh del"] = f"{4321.5 + number:.3f}"
+    with file.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.DictWriter(out, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    config.write_text(f'[meter]\ndata = "{tmp_path / "other"}"\n[billing]\nperiod = 1\n', encoding="utf-8")
+    told = run(import_history, config, "billing", file).stderr
+    assert "registers go on from its last row: kWh del 4380.500, " in told
+    command = [*SERVE[:4], str(config), *SERVE[4:]]
+    with started(command, "ready") as (_, lines), connect(lines[0].split()[-1]) as meter:
+        assert 4380_500 <= cast("int", meter.get("1-1:1.8.0*255").value) < 4390_000
+        until = time.monotonic() + 10
+        while len(meter.profile("billing").rows) == 60:
+            assert time.monotonic() < until
+    after = list(csv.DictReader(run(export, tmp_path / "other", "billing").stdout.splitlines()))[59:]
+    energies = [float(row["kWh del"]) for row in after]
+    assert energies[0] == 4380.5
+    assert energies == sorted(energies)
 
 
 def test_a_running_meter_is_left_alone(running: tuple[Path, str], tmp_path: Path) -> None:

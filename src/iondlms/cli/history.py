@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from decimal import Decimal
 from pathlib import Path
 
 import click
 
 from iondlms.cli.export import recorder_of
 from iondlms.errors import LocalError
-from iondlms.ion import Pending
+from iondlms.ion import Pending, PowerMeterSetup
 from iondlms.meter import Meter
 from iondlms.meter.config import Config
 from iondlms.meter.site import load_site
@@ -29,8 +30,11 @@ def import_history(where: Path, recorder: str, file: Path, form: FileForm | None
 
     The meter must not be running. With its CONFIG the meter need never have run. The file is checked whole
     first: columns, times that ascend and are not to come, status words, values of three decimals. Then all
-    its rows are in, or none. The registers stay as they are, and the recorder keeps its depth: what is oldest
-    goes.
+    its rows are in, or none. The recorder keeps its depth: what is oldest goes.
+
+    The rows are taken for the meter's own past: where the file's last row is the recorder's newest, energy
+    registers that are lower than in it go on from it, and are named. Maxima and minima, and what is told by
+    quadrant, stay as they are.
 
     \b
     iondlms import-history meter "Load Profile" load.csv
@@ -52,12 +56,16 @@ def import_history(where: Path, recorder: str, file: Path, form: FileForm | None
     with Store.open(folder) as store:
         if meter is not None:
             _settle(store, meter, name, now_ms)
-        done = import_rows(store, name, rows, now_ms=now_ms, replace=replace)
+        rollover = (PowerMeterSetup() if meter is None else meter.ion.power_meter.setup).rollover
+        done = import_rows(store, name, rows, now_ms=now_ms, replace=replace, rollover=rollover)
     told = [f"{done.added} rows imported into {name!r}"]
     if done.replaced:
         told.append(f"{done.replaced} replaced")
     if done.forgotten:
         told.append(f"the {done.forgotten} oldest left out, since it keeps no more")
+    if done.raised:
+        registers = ", ".join(f"{name} {Decimal(value).scaleb(-3)}" for name, value in done.raised.items())
+        told.append(f"registers go on from its last row: {registers}")
     click.echo("; ".join(told), err=True)
 
 

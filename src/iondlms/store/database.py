@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from iondlms.ion import Event, MeterState, Pending, RowFormat, Saved
+from iondlms.ion.power_meter import PowerMeterState
 
 from .archive import Archive
 from .schema import DATABASE, StoreError, failures, open_to_write, transaction
@@ -103,11 +104,13 @@ class Store:
         if self._sources is told:  # and not something newer, told by another thread meanwhile
             self._sources = {}
 
-    def replace_rows(self, recorder: str, octets: bytes, event: Event) -> None:
+    def replace_rows(
+        self, recorder: str, octets: bytes, event: Event, power_meter: PowerMeterState | None = None
+    ) -> None:
         """Let a recorder have these packed rows and no others, for a meter that does not run; with an event.
 
-        They get new numbers, which are never used again. StoreError if it has more than its depth of them,
-        or no meter has started with it.
+        With `power_meter` its registers too. The rows get new numbers, which are never used again. StoreError
+        if it has more than its depth of them, or no meter has started with it.
         """
         state = self._archive.state()
         sources = self._archive.recorders().get(recorder)
@@ -124,6 +127,7 @@ class Store:
             state,
             recorders={**state.recorders, recorder: changed},
             next_event=max(state.next_event, event.sequence + 1),
+            power_meter=state.power_meter if power_meter is None else power_meter,
         )
         with failures("write", self._path), transaction(self._database):
             number = self._id(recorder)

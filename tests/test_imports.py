@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
+import iondlms
+
+ROOT = Path(__file__).parent.parent
 HEAVY = {"rich", "pydantic", "serialx", "numpy"}
 # Rooms that live on the standard library alone, and every module in them.
 CORE = ["errors", "codec", "hdlc", "wrapper", "acse", "xdlms", "cosem", "ion", "trace", "client"]
@@ -55,6 +61,16 @@ def test_version_is_light() -> None:
     assert "iondlms" in loaded, "this is not the command line"
     # What `importlib.metadata` brings along, which is as much as all the rest; and click takes as long again.
     assert loaded & (HEAVY | {"asyncio", "email", "zipfile", "click"}) == set()
+
+
+def test_the_version_is_named_once() -> None:
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    source = pyproject["tool"]["hatch"]["version"]["path"]
+    assert "version" not in pyproject["project"]
+    assert pyproject["project"]["dynamic"] == ["version"]
+    # As the build finds it.
+    named = re.findall(r'^__version__ = "([^"]+)"', (ROOT / source).read_text("utf-8"), re.MULTILINE)
+    assert named == [iondlms.__version__] == [version("iondlms")], "install again: pip install -e ."
 
 
 @pytest.mark.parametrize(

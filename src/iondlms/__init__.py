@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from iondlms.client import Client, Profile, Target, connect
     from iondlms.meter import Config, Meter, serve
 
-__version__ = "0.1.0"  # here, too: asking the installed package takes as long as all else at the start
+# Here and nowhere else: the build reads it. To ask the installed package takes as long as all else does.
+__version__ = "0.1.0"
 
 __all__ = [
     "AccessError",

@@ -1,11 +1,18 @@
-"""The process beside the loop: what the garbage collector looks at."""
+"""Timers on both loops, and the process beside them: what the garbage collector looks at."""
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import weakref
+from collections.abc import Callable
 
-from iondlms.ports.loop import settle
+import pytest
+import uvloop
+
+from iondlms.ports.loop import Alarm, settle
+
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
 class Ring:
@@ -28,3 +35,53 @@ def test_what_there_is_when_it_settles_is_looked_at_no_more_until_it_settles_aga
         assert alive() is None
     finally:
         gc.unfreeze()
+
+
+def rung(loop: str, script: Callable[[Alarm, float], None], times: int) -> list[float]:
+    """How long after the script an alarm has rung, so many times; each time it rings it is set 10 ms on."""
+
+    async def main() -> list[float]:
+        running = asyncio.get_running_loop()
+        found: list[float] = []
+        enough = asyncio.Event()
+
+        def ring() -> None:
+            found.append(running.time() - begin)
+            alarm.no_later(running.time() + 0.01)
+            if len(found) == times:
+                alarm.cancel()
+                enough.set()
+
+        alarm = Alarm(ring)
+        begin = running.time()
+        script(alarm, begin)
+        async with asyncio.timeout(5.0):
+            await enough.wait()
+        await asyncio.sleep(0)
+        return found
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        return runner.run(main())
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_an_alarm_for_a_time_that_has_passed_rings_at_once_and_can_be_set_again(loop: str) -> None:
+    def script(alarm: Alarm, now: float) -> None:
+        alarm.no_later(now - 1.0)
+        alarm.no_later(now - 2.0)
+        alarm.no_later(now + 3.0)  # the one before comes sooner, and serves it too
+
+    assert rung(loop, script, 3)[0] < 1.0
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_an_alarm_rings_at_the_earliest_time_it_was_given_since_it_was_cancelled(loop: str) -> None:
+    def script(alarm: Alarm, now: float) -> None:
+        alarm.no_later(now)
+        alarm.cancel()
+        alarm.no_later(now + 100.0)
+        alarm.no_later(now + 0.05)
+        alarm.no_later(now + 50.0)
+
+    (first,) = rung(loop, script, 1)
+    assert 0.04 < first < 3.0

@@ -26,6 +26,7 @@ from iondlms.meter.lines import follow, make_port
 from iondlms.meter.meter import Meter
 from iondlms.meter.port_sections import DevicePort
 from iondlms.meter.reload import Change
+from iondlms.ports.loop import Alarm
 from iondlms.sources import LiveSource
 from iondlms.store import Store, StoreError
 
@@ -74,7 +75,7 @@ class MeterHost:
         self._written: asyncio.Future[None] | None = None  # done when that was seen to
         self._offset_ms = 0  # of the batch before: another one is a clock that was set
         self._failing = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._wake)
 
     async def start(self) -> None:
         """Open the data folder, power the meter up, make its history, listen.
@@ -121,8 +122,7 @@ class MeterHost:
         if not self._running:
             return
         self._running = False
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.cancel()
         await self._stop_feeding()
         for port in self.ports:
             await port.stop()
@@ -241,16 +241,12 @@ class MeterHost:
         deadline = self.meter.next_deadline() if self._running else None
         if deadline is not None and after_s:
             deadline = max(deadline, asyncio.get_running_loop().time() + after_s)
-        if self._timer is not None:
-            if deadline is not None and self._timer.when() <= deadline:
-                return
-            self._timer.cancel()
-            self._timer = None
-        if deadline is not None:
-            self._timer = asyncio.get_running_loop().call_at(deadline, self._wake)
+        if deadline is None:
+            self._alarm.cancel()
+        else:
+            self._alarm.no_later(deadline)
 
     def _wake(self) -> None:
-        self._timer = None
         self._arm(0.0 if self._advance() else _RETRY_S)
 
     def _advance(self) -> bool:

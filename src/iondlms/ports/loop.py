@@ -1,4 +1,4 @@
-"""The event loop: uvloop where the extra `fast` has brought it, asyncio's own elsewhere; and the process."""
+"""The event loop, uvloop where the extra `fast` has brought it; its timers; and the process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from importlib import import_module
 from typing import Any, TypeVar
 
-__all__ = ["run", "settle"]
+__all__ = ["Alarm", "run", "settle"]
 
 _T = TypeVar("_T")
 
@@ -29,6 +29,41 @@ def settle() -> None:
     gc.unfreeze()
     gc.collect()
     gc.freeze()
+
+
+class Alarm:
+    """A timer that is never late, and may be early: whoever is woken looks whether his time has come.
+
+    So one that is set serves all that is due later, and of a hundred deadlines that move on as something is
+    heard, nearly none costs a timer of the loop. What the loop gives for a time that has passed may not tell
+    when it comes (uvloop's does not), so that is kept here.
+    """
+
+    __slots__ = ("_at", "_handle", "_wake")
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._handle: asyncio.Handle | None = None
+        self._at = 0.0
+
+    def no_later(self, at: float) -> None:
+        """Call at this time of the running loop's clock, or before."""
+        if self._handle is not None:
+            if self._at <= at:
+                return
+            self._handle.cancel()
+        self._at = at
+        self._handle = asyncio.get_running_loop().call_at(at, self._ring)
+
+    def cancel(self) -> None:
+        """Call no more, until it is set again."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _ring(self) -> None:
+        self._handle = None
+        self._wake()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from iondlms.errors import PortError
 from iondlms.ports.echo import EchoCanceller
 from iondlms.ports.endpoint import Endpoint, FollowsBaud, HearsCarrier, LineState, SteersLine
+from iondlms.ports.loop import Alarm
 from iondlms.ports.parity import add_parity, strip_parity
 from iondlms.ports.serial import Framing, LineSettings, device_errors, open_device, port_error
 
@@ -68,7 +69,7 @@ class SerialPort:
         self._something = asyncio.Event()
         self._sent = asyncio.Event()
         self._sent.set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._wake)
         self._tasks: set[asyncio.Task[None]] = set()
         self._running = False
         self._stopping = False
@@ -106,8 +107,7 @@ class SerialPort:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_WORDS_S):
                     await self._sent.wait()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.cancel()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -184,18 +184,11 @@ class SerialPort:
         self._something.set()
 
     def _arm(self) -> None:
-        """Have a timer no later than the endpoint's deadline; one that is early looks again."""
         deadline = None if self._endpoint is None else self._endpoint.next_deadline()
-        if deadline is None or self._stopping:
-            return
-        if self._timer is not None:
-            if self._timer.when() <= deadline:
-                return
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(deadline, self._wake)
+        if deadline is not None and not self._stopping:
+            self._alarm.no_later(deadline)
 
     def _wake(self) -> None:
-        self._timer = None
         deadline = None if self._endpoint is None else self._endpoint.next_deadline()
         if deadline is not None and deadline <= asyncio.get_running_loop().time():
             self._run(lambda endpoint, now: endpoint.handle_timeout(now))

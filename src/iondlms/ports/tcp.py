@@ -15,6 +15,7 @@ from typing import Final, cast
 
 from iondlms.errors import PortError
 from iondlms.ports.endpoint import Endpoint
+from iondlms.ports.loop import Alarm
 from iondlms.ports.tcp_line import keep_alive
 
 __all__ = ["TcpPort"]
@@ -133,8 +134,8 @@ class _Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._endpoint: Endpoint | None = None
-        self._follow: Callable[[bytes, float], bytes | None] | None = None  # the endpoint's, if it has one
-        self._timer: asyncio.TimerHandle | None = None
+        self._follow: Callable[[bytes, float], bytes | None] | None = None  # the endpoint's short way, if any
+        self._alarm = Alarm(self._wake)
         self._received = memoryview(bytearray(_METER_CHUNK))
         self._lost: asyncio.Future[None] | None = None  # for whoever waits for the end
 
@@ -155,7 +156,7 @@ class _Connection(asyncio.BufferedProtocol):
             self._transport.abort()
             return
         self._follow = getattr(self._endpoint, "follow", None)
-        self._arm(self._endpoint.next_deadline())
+        self._arm(self._endpoint)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # an asyncio signature
         return self._received
@@ -180,8 +181,7 @@ class _Connection(asyncio.BufferedProtocol):
         return False  # what was answered still goes out, then the connection is closed
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.cancel()
         if self._endpoint is not None and _LOG.isEnabledFor(logging.INFO):
             _LOG.info("%s: %s is gone%s", self._port.name, self.peer, f": {exc}" if exc else "")
         self._endpoint = None
@@ -243,22 +243,19 @@ class _Connection(asyncio.BufferedProtocol):
         if endpoint.closed:
             transport.close()
         else:
-            self._arm(endpoint.next_deadline())
+            self._arm(endpoint)
 
-    def _arm(self, deadline: float | None) -> None:
-        """Have a timer no later than the endpoint's deadline; one that is early looks again."""
-        if deadline is None:
-            return
-        if self._timer is not None:
-            if self._timer.when() <= deadline:
-                return
-            self._timer.cancel()
-        self._timer = self._loop.call_at(deadline, self._wake)
+    def _arm(self, endpoint: Endpoint) -> None:
+        deadline = endpoint.next_deadline()
+        if deadline is not None:
+            self._alarm.no_later(deadline)
 
     def _wake(self) -> None:
-        self._timer = None
-        deadline = None if self._endpoint is None else self._endpoint.next_deadline()
+        endpoint = self._endpoint
+        if endpoint is None:
+            return
+        deadline = endpoint.next_deadline()
         if deadline is not None and deadline <= self._loop.time():
             self._time_out()
         else:
-            self._arm(deadline)
+            self._arm(endpoint)

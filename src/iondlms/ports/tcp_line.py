@@ -14,6 +14,7 @@ from typing import Final, cast
 
 from iondlms.errors import LocalError, PortError
 from iondlms.ports.endpoint import Asker, Following
+from iondlms.ports.loop import Alarm
 
 __all__ = ["AsyncTcpTransport", "TcpTransport", "keep_alive"]
 
@@ -146,7 +147,7 @@ class AsyncTcpTransport(asyncio.BufferedProtocol, asyncio.Protocol):
         self._asker: Asker | None = None
         self._following: Following = _nothing_follows
         self._done: asyncio.Future[None] | None = None  # of the conversation under way
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._wake)
         self._closing: list[asyncio.Future[None]] = []  # of those who wait for the end
 
     @classmethod
@@ -206,9 +207,7 @@ class AsyncTcpTransport(asyncio.BufferedProtocol, asyncio.Protocol):
 
     async def close(self) -> None:
         """Close the socket and wait until it is closed; a peer that does not read cannot hold it up."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._alarm.cancel()
         transport = self._transport
         if transport is None:
             return
@@ -306,18 +305,11 @@ class AsyncTcpTransport(asyncio.BufferedProtocol, asyncio.Protocol):
             done.set_exception(error)
 
     def _arm(self, asker: Asker) -> None:
-        """Have a timer no later than the deadline; one that is early looks again."""
         deadline = asker.next_deadline()
-        if deadline is None:
-            return
-        if self._timer is not None:
-            if self._timer.when() <= deadline:
-                return
-            self._timer.cancel()
-        self._timer = self._loop.call_at(deadline, self._wake)
+        if deadline is not None:
+            self._alarm.no_later(deadline)
 
     def _wake(self) -> None:
-        self._timer = None
         asker = self._asker
         if asker is None:
             return

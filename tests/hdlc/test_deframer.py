@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.hdlc.builders import CLIENT, SERVER, frames, published, slow_frame
 
-from iondlms.hdlc import Deframer, Frame
+from iondlms.hdlc import Control, Deframer, Frame
 from iondlms.hdlc import deframer as deframer_module
-from iondlms.hdlc.frame import Header, read_header
+from iondlms.hdlc.frame import POLL, Header, read_header
 
 SNRM = bytes.fromhex("7EA00A00020023219318717E")
 RR = bytes.fromhex("7EA00A00020023211102D67E")
@@ -259,3 +259,53 @@ def test_endless_streams_stay_small(stream: bytes) -> None:
         assert deframer.feed(stream[place : place + 1]) == []
     deframer.flush()
     assert len(deframer.feed(RR)) == 1
+
+
+@pytest.mark.parametrize("flags", [(b"~~",), (b"~", b"~"), (b"~~~", b"~~"), (b"noise~~",)])
+def test_flags_that_follow_each_other_are_one(flags: tuple[bytes, ...]) -> None:
+    deframer = Deframer()
+    for chunk in flags:
+        assert deframer.feed(chunk) == []
+    assert (deframer.in_frame, deframer.between_frames) == (False, True)
+
+
+# --- frames that are known whole --------------------------------------------------------------------
+
+
+def test_short_frames_that_are_not_numbered_are_known_whole_and_no_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known: dict[bytes, Frame] = {}
+    monkeypatch.setattr("iondlms.hdlc.deframer._KNOWN", known)
+    kept = [
+        Frame(b"\x03", b"\x21", Control.SNRM | POLL),
+        Frame(b"\x21", b"\x03", Control.UA | POLL, bytes(23)),
+    ]
+    others = [
+        Frame(b"\x21", b"\x03", POLL, b"password"),  # an I frame
+        Frame(b"\x21", b"\x03", Control.UA | POLL, bytes(60)),  # a long one
+    ]
+    for frame in (*kept, *others, *kept):
+        assert Deframer().feed(frame.encode()) == [frame]
+    assert known == {frame.encode(): frame for frame in kept}
+    # Not the whole chunk, or not by itself.
+    known.clear()
+    octets = kept[0].encode()
+    for chunk in (octets * 2, b"x" + octets, octets + b"x", octets[:-1]):
+        Deframer().feed(chunk)
+    assert known == {}
+    deframer = Deframer()
+    assert deframer.feed(octets[:4]) == []
+    known[octets[4:]] = kept[1]  # what ends a frame is none, whatever it looks like
+    assert deframer.feed(octets[4:]) == [kept[0]]
+
+
+def test_whoever_chooses_his_addresses_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    known: dict[bytes, Frame] = {}
+    monkeypatch.setattr("iondlms.hdlc.deframer._KNOWN", known)
+    deframer = Deframer()
+    for number in range(700):
+        address = bytes((number >> 7 << 1, (number & 0x7F) << 1 | 1))
+        frame = Frame(address, b"\x21", Control.DISC | POLL)
+        assert deframer.feed(frame.encode()) == [frame]
+        assert 0 < len(known) <= 256

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tests.hdlc.builders import AARE, AARQ, CLIENT, GET_NAME, LIST, NAME, SERVER, frames, published
 
 from iondlms.errors import LocalError
-from iondlms.hdlc import Event, Frame, Kind, LinkParameters, Primary, Reaction, ServerAddress
+from iondlms.hdlc import Control, Event, Frame, Kind, LinkParameters, Primary, Reaction, ServerAddress
+from iondlms.hdlc.frame import POLL, _built, build
 from iondlms.hdlc.primary import PRIMARY, Input, State
 
 LLC = b"\xe6\xe7\x00"
@@ -380,3 +381,21 @@ def test_any_frames_keep_the_invariants(
             assert reaction.event is None
         if primary.state is State.NRM and data.draw(st.booleans()):
             primary.send(data.draw(st.binary(max_size=300)))
+
+
+@pytest.mark.parametrize("size", [32, 40, 60, 128])
+def test_no_part_of_a_long_request_is_kept_when_it_has_gone(size: int) -> None:
+    # An AARQ with a password, whole or in segments: what is built again for a fleet must not hold it.
+    _built.cache_clear()
+    station = Primary(16, ServerAddress(1, 17))
+    station.connect()
+    station.receive(Frame(CLIENT, SERVER, Control.UA | POLL, LinkParameters(size, size).encode()))
+    before = _built.cache_info().currsize
+    octets = station.send(bytes(42))
+    assert octets
+    while octets and station._transfer.unsent:
+        received = Frame(CLIENT, SERVER, station._transfer.send_number << 5 | POLL | Control.RR)
+        octets = station.receive(received).octets
+    assert _built.cache_info().currsize == before
+    assert _built(CLIENT, SERVER, 0x10, b"short") == build(CLIENT, SERVER, 0x10, b"short")
+    assert _built.cache_info().maxsize is not None

@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from iondlms.hdlc.frame import FLAG, KNOWN_HEADERS, Frame, read_header, short_frame
+from iondlms.hdlc.frame import FLAG, KNOWN_HEADERS, Frame, Kind, read_header
 
 __all__ = ["Deframer"]
 
@@ -30,6 +30,10 @@ _FLAG: Final = b"~"
 _NOTHING_HELD: Final = (b"", _FLAG)  # a frame may share its opening flag with the one before, and need not
 _LAST_FLAG: Final = re.compile(rb"~+")
 _SHORT: Final = 40  # octets of a frame that is known as a whole: a UA with all parameters has 33 to 38
+# Such frames by their octets: SNRM, UA and DISC of each session, RR of each segment. Never an I frame, for it
+# may hold a part of a password.
+_KNOWN: Final[dict[bytes, Frame]] = {}
+_MOST_KNOWN: Final = 256
 
 
 class Deframer:
@@ -83,7 +87,7 @@ class Deframer:
         data = bytes(data)
         # Nearly always: one whole frame, or a header, that came before. Nothing is left to decide then.
         if self._held in _NOTHING_HELD and not self._searched:
-            frame = short_frame(data) if len(data) <= _SHORT else None
+            frame = _KNOWN.get(data) if len(data) <= _SHORT else None
             if frame is not None:
                 self._held = _FLAG
                 self.frames += 1
@@ -140,6 +144,10 @@ class Deframer:
             candidate = self._hunt(data, candidate + 1)
         self._held = data[candidate:] if candidate >= 0 else b""
         self._searched = max(0, searched - candidate) if candidate >= 0 else 0
+        if len(self._held) > 1 and not self._held.strip(_FLAG):
+            self._held, self._searched = _FLAG, 0  # one is as good as many, and no half of a frame
+        if len(frames) == 1 and len(data) <= _SHORT:
+            _keep(frames[0], data)
         return frames
 
     def _hunt(self, data: bytes, start: int) -> int:
@@ -147,6 +155,15 @@ class Deframer:
         run = _LAST_FLAG.search(data, start)
         self.noise += (len(data) if run is None else run.start()) - start
         return -1 if run is None else run.end() - 1
+
+
+def _keep(frame: Frame, data: bytes) -> None:
+    """Know a frame as a whole from now on, if it is all of these octets and none that is numbered."""
+    if frame.kind is Kind.I or frame.encode() != data:
+        return
+    if len(_KNOWN) >= _MOST_KNOWN:
+        _KNOWN.clear()
+    _KNOWN[data] = frame
 
 
 def _search(data: bytes, start: int, limit: int) -> tuple[int, int]:

@@ -255,18 +255,6 @@ def _address_end(data: bytes, start: int) -> int:
     return start + 4
 
 
-@lru_cache(maxsize=256)
-def short_frame(octets: bytes) -> Frame | None:
-    """Return the frame that these octets are, from flag to flag; None if they are none.
-
-    For short ones, that come again and again: SNRM, UA and DISC of each session, RR of each segment.
-    """
-    try:
-        return Frame.decode(octets)
-    except DecodeError:
-        return None
-
-
 _BUILT: Final[dict[tuple[bytes, bytes, int, int, bool], bytes]] = {}
 
 
@@ -274,17 +262,23 @@ def build(
     destination: bytes, source: bytes, control: int, information: bytes = b"", segmented: bool = False
 ) -> bytes:
     """Return a frame from flag to flag; LocalError if it is too long or an address is none."""
-    if len(information) <= _OFTEN and not segmented:
-        return _built(destination, source, control, information)
     head = build_head(destination, source, control, len(information), segmented)
     return fill(head, information) if information else head
 
 
-# Of a fleet all are asked the same, in requests that are short.
+def build_again(destination: bytes, source: bytes, control: int, information: bytes = b"") -> bytes:
+    """Return the same of a whole LSDU, or of none, looking first whether it was built before.
+
+    Of a fleet all are asked the same, in requests that are short; an AARQ with a password is longer.
+    """
+    if len(information) > _OFTEN:
+        return build(destination, source, control, information)
+    return _built(destination, source, control, information)
+
+
 @lru_cache(maxsize=512)
 def _built(destination: bytes, source: bytes, control: int, information: bytes) -> bytes:
-    head = build_head(destination, source, control, len(information))
-    return fill(head, information) if information else head
+    return build(destination, source, control, information)
 
 
 def fill(head: bytes, information: bytes) -> bytes:

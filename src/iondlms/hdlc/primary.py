@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from iondlms.errors import DecodeError, LocalError
 from iondlms.hdlc.address import ServerAddress, client_octet
-from iondlms.hdlc.frame import POLL, Control, Frame, Kind, build
+from iondlms.hdlc.frame import POLL, Control, Frame, Kind, build_again
 from iondlms.hdlc.parameters import FrameReject, LinkParameters
 from iondlms.hdlc.transfer import COMMAND_LLC, RESPONSE_LLC, Acknowledgement, Event, Reaction, Transfer
 
@@ -313,10 +313,10 @@ class Primary:
 
     def _snrm(self) -> bytes:
         information = b"" if self._parameters == _DEFAULTS else self._parameters.encode()
-        return build(self._destination, self._source, Control.SNRM | POLL, information)
+        return build_again(self._destination, self._source, Control.SNRM | POLL, information)
 
     def _disc(self) -> bytes:
-        return build(self._destination, self._source, Control.DISC | POLL)
+        return build_again(self._destination, self._source, Control.DISC | POLL)
 
     def _act(self, action: str, frame: Frame) -> Reaction:
         """Do a row's action: what is said, and what is told. The state is the table's."""

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from iondlms.errors import DecodeError, LocalError
 from iondlms.hdlc.address import ALL_STATION, CALLING_DEVICE, ServerAddress, client_sap
-from iondlms.hdlc.frame import POLL, Control, Frame, Kind, build
+from iondlms.hdlc.frame import POLL, Control, Frame, Kind, build_again
 from iondlms.hdlc.parameters import FrameReject, LinkParameters, RejectReason
 from iondlms.hdlc.transfer import COMMAND_LLC, RESPONSE_LLC, Acknowledgement, Event, Reaction, Transfer
 
@@ -409,7 +409,7 @@ class Secondary:
         return Reaction(transfer.receive_ready()) if frame.poll else _SILENCE
 
     def _unnumbered(self, link: _Link, control: int, information: bytes = b"") -> bytes:
-        return build(link.address, self._address, control | POLL, information)
+        return build_again(link.address, self._address, control | POLL, information)
 
     @staticmethod
     def _acknowledge(transfer: Transfer, frame: Frame) -> None:

@@ -11,7 +11,16 @@ from enum import Enum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from iondlms.hdlc.frame import FLAG, MAX_LENGTH, POLL, Control, build, build_head, check_information
+from iondlms.hdlc.frame import (
+    FLAG,
+    MAX_LENGTH,
+    POLL,
+    Control,
+    build,
+    build_again,
+    build_head,
+    check_information,
+)
 
 __all__ = ["COMMAND_LLC", "RESPONSE_LLC", "Acknowledgement", "Event", "Reaction", "Transfer"]
 
@@ -200,7 +209,7 @@ class Transfer:
         self.send_number = number + 1 & 7
         self._unacknowledged, self._more = information, False
         control = self.receive_number << 5 | POLL | number << 1
-        return build(self._destination, self._source, control, information)
+        return build_again(self._destination, self._source, control, information)
 
     @property
     def at_rest(self) -> bool:
@@ -225,7 +234,7 @@ class Transfer:
 
     def receive_ready(self) -> bytes:
         """Return an RR frame."""
-        return build(self._destination, self._source, self.receive_number << 5 | POLL | Control.RR)
+        return build_again(self._destination, self._source, self.receive_number << 5 | POLL | Control.RR)
 
     # What we receive
 

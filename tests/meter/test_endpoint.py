@@ -148,6 +148,33 @@ def test_any_pieces_give_the_same_answers(cuts: list[int]) -> None:
 # --- time -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("flags", ["", "7E", "7E7E"])
+def test_flags_alone_are_no_half_frame_to_wake_up_for(flags: str) -> None:
+    line = endpoint()
+    assert talk(line, SNRM) == UA
+    if flags:
+        talk(line, flags, 1000.0)
+    assert line.next_deadline() == 1120.0
+    talk(line, SNRM[2:], 1002.1)  # it takes no flag of before for its own any more
+    assert talk(line, SNRM, 1004.0) == UA
+
+
+@pytest.mark.parametrize("short", [True, False])
+def test_an_outage_in_which_nobody_spoke_ends_links_too(short: bool) -> None:
+    own = started([("port.ETHERNET.unit_id", 17), ("port.ETHERNET.framing", "hdlc")])
+    line = own.endpoint(now=0.0)
+    assert (talk(line, SNRM, 1.0), line.linked) == (UA, True)
+    own.power_down(2.0)
+    own.power_up(3.0)
+    assert not line.linked
+    request = bytes.fromhex(I_AARQ)
+    assert line.follow(request, 4.0) is None
+    if not short:
+        assert talk(line, I_AARQ, 4.0) == DM
+    assert talk(line, SNRM, 5.0) == UA
+    assert line.follow(request, 6.0)
+
+
 def test_half_frame_is_dropped_at_the_deadline() -> None:
     line = endpoint()
     talk(line, SNRM[:8])

@@ -98,7 +98,7 @@ class Ends:
         self.bench = bench
         self.short, self.long = (bench.meter.endpoint(now=bench.now) for _ in range(2))
         self.send_number = self.receive_number = self.number = self.followed = self.foreseen = 0
-        self.last = b""
+        self.last = self.kept = b""
         self.say(bench.frame(0x93))
         for apdu in (aarq, get_request(7, LOAD_PROFILE, 2)):
             self.say(self.i_frame(bytes.fromhex(apdu)))
@@ -118,7 +118,7 @@ class Ends:
         now = self.bench.now
         application = self.bench.meter.application("ETHERNET")
         application.instead.answer = (lambda _apdu: instead) if instead else None
-        with patch("iondlms.hdlc.deframer.short_frame", lambda _octets: None):
+        with patch("iondlms.hdlc.deframer._KNOWN", {}):
             said = self.long.receive_data(octets, now)
         application.instead.answer = (lambda _apdu: instead) if instead else None
         with patch.object(_Foreseen, "answer", lambda foreseen: self.counted(foreseen)):
@@ -171,6 +171,9 @@ ACTIONS: dict[str, Any] = {
     ),
     "too long": lambda ends: ends.say(ends.i_frame(bytes(140))),
     "another LLC": lambda ends: ends.say(ends.next_block().replace(b"\xe6\xe6\x00", b"\xe6\xe7\x00")),
+    "eight others": lambda ends: [ACTIONS["another GET"](ends) for _ in range(8)],
+    "the same octets": lambda ends: ends.say(ends.kept),
+    "keep the next": lambda ends: setattr(ends, "kept", ends.next_block()),
     "another client": lambda ends: ends.say(build(SERVER, b"\x03", 0x93)),
     "a fault": lambda ends: ends.say(ends.next_block(), instead=bytes.fromhex("D80102")),
     "DISC": lambda ends: ends.say(ends.bench.frame(0x53)),
@@ -190,6 +193,7 @@ usual = st.sampled_from(("next", "next", "next", *ACTIONS))
 @example(script=["next", "too long", "next", "ready"])
 @example(script=["next", "half", "next", "next"])
 @example(script=["next", "another client", "next", "next"])
+@example(script=["keep the next", "eight others", "the same octets"])  # all that is numbered is as it was
 @example(script=["the buffer anew, and half of what follows", "next", "next"])
 @given(script=st.lists(usual, max_size=14))
 def test_what_is_foreseen_is_answered_as_what_is_read(bench: Bench, script: list[str]) -> None:

@@ -35,6 +35,10 @@ class Served:
     def powered(self) -> bool:
         return self._ion.powered
 
+    @property
+    def outages(self) -> int:
+        return self._ion.outages
+
     def pass_time(self, now: float) -> None:
         self._ion.publish(self._ion.advance(now))
 

@@ -12,7 +12,7 @@ from tests.ports.reading import START, make_meter, read
 from tests.ports.telephone import CallingLine, HayesModem, Network, Subscriber
 
 from iondlms.errors import LocalError
-from iondlms.hdlc import Frame, ServerAddress
+from iondlms.hdlc import Frame, Kind, ServerAddress
 from iondlms.meter.config import load
 from iondlms.meter.endpoint import MeterEndpoint
 from iondlms.meter.meter import Meter
@@ -50,6 +50,10 @@ def at_unit(unit: int) -> Callable[[float], MeterEndpoint]:
     """Return what makes an endpoint with a Unit ID; all of them speak for one ION meter, to be cheap."""
     port = SHARED.config.port[0].model_copy(update={"unit_id": unit, "framing": "hdlc"})
     return lambda now: SHARED.endpoint(port, now)
+
+
+def at_meter(meter: Meter) -> Callable[[float], MeterEndpoint]:
+    return lambda now: meter.endpoint(now=now)
 
 
 def make_bus(units: range | list[int]) -> BusEndpoint:
@@ -331,3 +335,22 @@ def test_unit_ids_that_no_meter_has(unit: int) -> None:
 
 def test_it_is_an_endpoint_of_endpoints() -> None:
     assert isinstance(at_unit(1)(0.0), MeterEndpoint)
+
+
+def test_an_outage_in_which_nobody_spoke_ends_the_links_of_its_meter_alone() -> None:
+    meters = {unit: whole_meter(unit, unit) for unit in (1, 2)}
+    bus = BusEndpoint({unit: at_meter(each) for unit, each in meters.items()}, 0.0)
+    for unit in meters:
+        assert bus.receive_data(snrm(unit), 1.0)
+    meters[1].power_down(2.0)
+    meters[1].power_up(3.0)
+    told = [Frame.decode(bus.receive_data(frame(unit, 0x11), 4.0)).kind for unit in meters]
+    assert told == [Kind.DM, Kind.RR]
+
+
+def test_a_flag_alone_wakes_nobody() -> None:
+    bus = make_bus([1])
+    bus.receive_data(b"~~", 1.0)
+    assert bus.next_deadline() == 121.0
+    bus.receive_data(snrm(1)[:5], 2.0)
+    assert bus.next_deadline() == 3.5

@@ -291,10 +291,13 @@ async def test_a_peer_that_reads_nothing_cannot_hold_up_the_end(
         if cancelled:
             await asyncio.sleep(0)
             closing.cancel()
-        await asyncio.wait((closing,))
-        assert closing.cancelled() is cancelled
-        await made.close()  # it has ended, and not only been given up
-        gone.set()
+        try:
+            await asyncio.wait((closing,), timeout=FOREVER / 2)
+            assert closing.done()
+            assert closing.cancelled() is cancelled
+            await asyncio.wait_for(made.close(), FOREVER / 2)  # it has ended, and not only been given up
+        finally:
+            gone.set()
 
 
 async def test_what_was_sent_before_the_end_still_goes_out() -> None:

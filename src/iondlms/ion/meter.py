@@ -59,6 +59,7 @@ class IonMeter:
         }
         self._make_log = make_log
         self.powered = False
+        self.outages = 0  # that are over; who remembers another number has slept through one
         self._back_ms: int | None = None  # when a cut of the source's own making will be over
         self._heartbeat_ms = None if heartbeat_s is None else heartbeat_s * 1000
         self._now = 0.0
@@ -426,7 +427,7 @@ class IonMeter:
         self._gather(Status.POWER_DOWN | Status.POWER_UP)
         self._notice_dst(up_ms)
         self.power_meter.restart_window()
-        self.powered, self._back_ms = True, None
+        self.powered, self._back_ms, self.outages = True, None, self.outages + 1
         self._arm(up_ms)
         self._touched = True
 

@@ -57,6 +57,10 @@ class Served(Protocol):
     def powered(self) -> bool:
         """Whether the meter has power; without it, it is deaf and forgets its links."""
 
+    @property
+    def outages(self) -> int:
+        """How many losses of power are over."""
+
     def pass_time(self, now: float) -> None:
         """Let everything happen that is due."""
 
@@ -67,12 +71,23 @@ class Served(Protocol):
 class MeterEndpoint:
     """One line of the meter: a serial port, or one TCP connection."""
 
-    __slots__ = ("_application", "_heard", "_line", "_meter", "_prefix", "_setup", "closed", "idle")
+    __slots__ = (
+        "_application",
+        "_heard",
+        "_line",
+        "_meter",
+        "_outages",
+        "_prefix",
+        "_setup",
+        "closed",
+        "idle",
+    )
 
     def __init__(self, meter: Served, setup: PortSetup, now: float) -> None:
         self._meter = meter
         self._setup = setup
         self._application = meter.application(setup.name)
+        self._outages = meter.outages  # that it knows of
         self._heard = now  # when the last octet came or went
         self._prefix = b""  # octets that do not tell yet which framing they are of
         self._line: _HdlcLine | _WrapperLine | None = None
@@ -112,6 +127,7 @@ class MeterEndpoint:
             not isinstance(line, _HdlcLine)
             or now - self._heard >= self._setup.inactivity_s
             or not self._meter.powered
+            or self._meter.outages != self._outages
         ):
             return None
         answer = line.follow(data, now)
@@ -157,7 +173,7 @@ class MeterEndpoint:
     @property
     def linked(self) -> bool:
         """Whether a client has a link, or an association over the wrapper."""
-        return self._line is not None and self._line.linked
+        return self._line is not None and self._line.linked and self._meter.outages == self._outages
 
     @property
     def in_frame(self) -> bool:
@@ -171,6 +187,9 @@ class MeterEndpoint:
         if not self._meter.powered:
             self._abort()
             return False
+        if self._meter.outages != self._outages:  # nobody spoke meanwhile, but the links are gone
+            self._outages = self._meter.outages
+            self._abort()
         line = self._line
         if self.idle:
             self.idle = False
@@ -266,21 +285,19 @@ class _HdlcLine:
             return None
         foreseen = self._foreseen
         if foreseen is not None and data == foreseen.due and self._application.instead.answer is None:
-            octets = foreseen.answer()
-        else:
-            reaction = self._secondary.whole(data)
-            if reaction is None:
-                return None
-            self._foreseen = None
-            octets = self._react(reaction, now)
+            self._deframer.frames += 1
+            return foreseen.answer()
+        reaction = self._secondary.whole(data)
+        if reaction is None:
+            return None
         self._deframer.frames += 1
-        return octets
+        self._foreseen = None  # the same octets may come again eight frames later, and ask for nothing then
+        return self._react(reaction, now)
 
     def receive(self, data: bytes, now: float) -> bytes:
         frames = self._deframer.feed(data)
         if len(frames) == 1:
             return self.answer(frames[0], now)
-        self._foreseen = None
         return b"".join([self.answer(frame, now) for frame in frames])
 
     def answer(self, frame: Frame, now: float) -> bytes:

@@ -28,7 +28,7 @@ from iondlms.meter.fault_sections import rules_for
 from iondlms.meter.faults import MeterFaults
 from iondlms.meter.framework import device_name, framework_of, source_of
 from iondlms.meter.objects import CLOCK, Presentation, logical_device
-from iondlms.meter.reload import Change, When, changes_between, coming_back, exports_of, without
+from iondlms.meter.reload import Change, When, at_once, changes_between, coming_back, without
 from iondlms.meter.service import Application, ClientAccess
 from iondlms.xdlms.initiate import Conformance
 
@@ -140,6 +140,7 @@ class Meter:
         if self.config.meter.data is not None:
             wanted = without(wanted, coming_back(self.ion, wanted))
         running = self.ion.framework
+        profile = config.event_log.profile_obis
         if clearing:
             made = replace(
                 wanted,
@@ -148,10 +149,10 @@ class Meter:
             )
             changes = [replace(each, when=When.NOW) if each.when is When.APPLY else each for each in changes]
         else:
-            made = exports_of(running, wanted)
+            made, profile = at_once(running, wanted, self._event_profile, profile)
         if any(each.when is When.NOW for each in changes):
             self.ion.change(made, self._ion_now(now))
-            self._event_profile = config.event_log.profile_obis
+            self._event_profile = profile
             self.device.replace(self._make_device().objects[1:])
             self.advance(now)
         if config.fault != self._fault:
@@ -214,6 +215,11 @@ class Meter:
     def powered(self) -> bool:
         """Whether the meter has power: from `start` to `power_down`, and again from `power_up`."""
         return self.ion.powered
+
+    @property
+    def outages(self) -> int:
+        """How many losses of power are over since it was made."""
+        return self.ion.outages
 
     @property
     def speed(self) -> float:

@@ -83,7 +83,7 @@ class BusEndpoint:
     def receive_data(self, data: bytes, now: float) -> bytes:
         """Take octets and return the answer of the meter they are for."""
         silence_s = now - self._heard
-        if self._deframer.pending and silence_s >= min(self._rx_timeout_s, self._inactivity_s):
+        if silence_s >= min(self._rx_timeout_s, self._inactivity_s):
             self._deframer.flush()
         if now - self._refreshed >= _REFRESH_S:
             self._refresh(self._heard)
@@ -100,7 +100,7 @@ class BusEndpoint:
         if self.idle:
             return None
         deadlines = [self._heard + self._inactivity_s]
-        if self._deframer.pending:
+        if self._deframer.in_frame:  # a flag alone is none to wake up for
             deadlines.append(self._heard + self._rx_timeout_s)
         for endpoint in self._awake.values():
             deadline = endpoint.next_deadline()
@@ -110,7 +110,7 @@ class BusEndpoint:
 
     def handle_timeout(self, now: float) -> bytes:
         """Throw a half frame away, let meters end their links. No meter speaks first."""
-        if self._deframer.pending and now >= self._heard + self._rx_timeout_s:
+        if self._deframer.in_frame and now >= self._heard + self._rx_timeout_s:
             self._deframer.flush()
         self._refresh(self._heard)
         for unit_id, endpoint in list(self._awake.items()):

@@ -43,10 +43,10 @@ class Endpoint(Protocol):
 
 
 class Follows(Endpoint, Protocol):
-    """An endpoint that may know beforehand what is asked next, and has a shorter way for it."""
+    """An endpoint that has a shorter way for what is just due."""
 
     def follow(self, data: bytes, now: float) -> bytes | None:
-        """Answer the octets that were foreseen, as `receive_data` would; None, and nothing done, for others.
+        """Answer octets that are just what is due as `receive_data` would; for others None, and nothing done.
 
         Where it answers, no deadline has come nearer and `closed` has not changed.
         """

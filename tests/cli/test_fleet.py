@@ -9,9 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from tests.interop.running import started
 
+from iondlms.cli import fleet as module
 from iondlms.client import blocking
+from iondlms.meter.fleet_host import FleetHost
 
 COMMAND = [sys.executable, "-m", "iondlms", "fleet", "simulate"]
 
@@ -55,3 +58,21 @@ def test_too_few_open_files_are_told() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 2
     assert re.match(r"iondlms: 1256 open files are needed, .* `ulimit -n 1256`", done.stderr)
+
+
+@pytest.mark.parametrize("now", [False, True])
+def test_rows_are_made_before_it_is_ready_where_that_is_wanted(
+    now: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    async def ended(host: FleetHost, count: int, inventory: Path | None) -> None:
+        async with host:
+            made.append(host.fleet.made)
+
+    monkeypatch.setattr(module, "_simulate", ended)
+    monkeypatch.setattr(module, "_TELL_S", 0.0)
+    words = ["simulate", "--meters", "3", "--listen", "127.0.0.1:0", "--history", "4"]
+    done = CliRunner().invoke(module.fleet, [*words, "--history-now"] if now else words)
+    assert (done.exit_code, made) == (0, [3 if now else 0])
+    assert ("rows made for 2 of 3 meters" in done.output) is now

@@ -109,3 +109,69 @@ def test_open_files_are_raised_as_far_as_they_go() -> None:
 async def test_a_host_that_cannot_be_is_an_error_of_the_port(host: str) -> None:
     with pytest.raises(PortError, match="cannot listen on a"):
         await ManyTcpPorts(host, 0, 1, lambda _, __: None).bind()
+
+
+async def test_slow_ones_are_made_one_at_a_time_for_those_who_still_wait() -> None:
+    meter = Meter(load(None, [("port.ETHERNET.unit_id", 17)]))
+    meter.start(START_MS, 0.0)
+    happened: list[int | str] = []
+
+    def endpoint(number: int, now: float) -> Endpoint | None:
+        happened.append(number)
+        return meter.endpoint(now=now)
+
+    ports = ManyTcpPorts(HOST, 0, 9, endpoint, slow=lambda number: number != 8 and number not in happened)
+    await ports.bind()
+    await ports.start()
+    # Before the loop looks at any of them: seven wait for slow ones, of whom two have given up.
+    clients = [socket.create_connection(ports.address(number)) for number in range(7)]
+    for client in clients:
+        client.sendall(bytes.fromhex(SNRM))
+    for number in (2, 5):
+        clients[number].close()
+    running = True
+
+    def tick() -> None:
+        happened.append("others")
+        if running:
+            asyncio.get_running_loop().call_soon(tick)
+
+    tick()
+    writers: list[asyncio.StreamWriter] = []
+    async with asyncio.timeout(5):
+        assert await exchange(ports, 6, writers) == b""  # taken, by who waits for it already
+        assert await exchange(ports, 8, writers) == bytes.fromhex(UA)
+        while ports.connections < 6:
+            await asyncio.sleep(0)
+    running = False
+    slow = [each for each in happened if each in range(8)]
+    assert slow == [0, 1, 3, 4, 6]
+    between = "".join("x" if each in range(8) else " " for each in happened)
+    assert "xx" not in between
+    for number in (0, 1, 3, 4, 6):
+        clients[number].settimeout(0)
+        assert clients[number].recv(100) == bytes.fromhex(UA)
+        clients[number].close()
+    for writer in writers:
+        await closed(writer)
+    await ports.stop()
+
+
+async def test_who_waits_for_a_slow_one_is_let_go_at_the_end() -> None:
+    ports = ManyTcpPorts(HOST, 0, 3, lambda _number, _now: None, slow=lambda _number: True)
+    await ports.bind()
+    await ports.start()
+    async with ports._turn:
+        clients = [socket.create_connection(ports.address(number)) for number in range(3)]
+        async with asyncio.timeout(5):
+            while len(ports._accepting) < 3:
+                await asyncio.sleep(0)
+        await ports.stop()
+        async with asyncio.timeout(5):
+            while ports._accepting:
+                await asyncio.sleep(0)
+    for client in clients:
+        client.settimeout(5)
+        assert client.recv(1) == b""
+        client.close()
+    assert ports.connections == 0

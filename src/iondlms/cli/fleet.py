@@ -7,17 +7,19 @@ import logging
 import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from iondlms.cli.serve import settings_of
 from iondlms.errors import LocalError, PortError
-from iondlms.meter.config import Config, load
+from iondlms.meter.config import load
 from iondlms.meter.fleet_host import FleetHost
 from iondlms.ports.loop import run
 
 __all__ = ["fleet"]
+
+_TELL_S: Final = 5.0
 
 
 @click.group()
@@ -39,6 +41,11 @@ def fleet() -> None:
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Any key, by its dotted path.")
 @click.option("--seed", type=int, help="Of the first meter's load; the others' follow. Default 1.")
 @click.option("--history", type=int, help="Load-profile rows that each meter has, ending now.")
+@click.option(
+    "--history-now",
+    is_flag=True,
+    help="Make the rows of all before `ready`, and not of each when it is first asked.",
+)
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of what outlives a restart.")
 @click.option(
     "--speed",
@@ -55,6 +62,7 @@ def simulate(
     line: bool,
     config: Path | None,
     settings: tuple[str, ...],
+    history_now: bool,
     speed: float,
     inventory: Path | None,
     verbose: int,
@@ -65,6 +73,9 @@ def simulate(
     Each has its own load, serial number and rows, and takes one connection. Prints `listening URL` of the
     first and the last meter, then `ready`.
 
+    35 days of rows take a third of a second for each meter, when it is first asked: so many that are asked at
+    once wait for each other. With --history-now all wait once, before `ready`.
+
     \b
     iondlms fleet simulate --meters 10000 --inventory fleet.csv
     iondlms fleet simulate --meters 200 --line --listen 127.0.0.1:4059 --history 3360
@@ -74,10 +85,24 @@ def simulate(
     given: list[tuple[str, Any]] = [("port.ETHERNET.listen", listen)]
     given += [(f"meter.{key}", value) for key, value in keys.items() if value is not None]
     made = load(config, given + settings_of(settings))
-    run(_simulate(made, count, line, speed, inventory))
+    host = FleetHost(made, count, line=line, speed=speed, told=_Progress(count) if history_now else None)
+    run(_simulate(host, count, inventory))
 
 
-async def _simulate(config: Config, count: int, line: bool, speed: float, inventory: Path | None) -> None:
+class _Progress:
+    """Tells on stderr how many meters are made, every few seconds."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._told = time.monotonic()
+
+    def __call__(self, made: int) -> None:
+        if time.monotonic() - self._told >= _TELL_S:
+            self._told = time.monotonic()
+            click.echo(f"rows made for {made} of {self._count} meters", err=True)
+
+
+async def _simulate(fleet_host: FleetHost, count: int, inventory: Path | None) -> None:
     task = asyncio.current_task()
 
     def end() -> None:
@@ -89,7 +114,7 @@ async def _simulate(config: Config, count: int, line: bool, speed: float, invent
         asyncio.get_running_loop().add_signal_handler(number, end)
     begin = time.perf_counter()
     try:
-        async with FleetHost(config, count, line=line, speed=speed) as host:
+        async with fleet_host as host:
             if inventory is not None:
                 host.write_inventory(inventory)
             urls = dict.fromkeys([each.url for each in host.members()])

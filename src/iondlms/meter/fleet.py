@@ -24,6 +24,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Final, Self
 
+from iondlms.codec.columns import uncollected
 from iondlms.cosem import LogicalDevice
 from iondlms.errors import LocalError
 from iondlms.ion import Log, Pending, RowFormat, Saved
@@ -121,6 +122,10 @@ class Fleet:
             self._arm()
         return meter
 
+    def is_made(self, number: int) -> bool:
+        """Whether a meter is there; it takes long to make one with history."""
+        return self._meters[number] is not None
+
     @property
     def made(self) -> int:
         """Meters that are there; the others wait to be asked."""
@@ -146,17 +151,12 @@ class Fleet:
             self._running = True
             # Nothing that is made here is garbage, and to look for it again and again would take most of the
             # time; nor is it looked through later.
-            collecting = gc.isenabled()
-            gc.disable()
-            try:
+            with uncollected():
                 for number, saved in self._wanted(self._store):
                     self._make(number, saved)
                     if number % _AT_ONCE == 0:
                         await asyncio.sleep(0)  # a signal to end is heard meanwhile
                 await self.settled()
-            finally:
-                if collecting:
-                    gc.enable()
             gc.freeze()
         except BaseException:
             self._close()

@@ -15,6 +15,7 @@ from iondlms.meter.fleet import Fleet
 from iondlms.meter.port_sections import EthernetSection
 from iondlms.ports.bus import BusEndpoint, Station
 from iondlms.ports.endpoint import Endpoint
+from iondlms.ports.loop import settle
 from iondlms.ports.many import ManyTcpPorts
 from iondlms.ports.tcp import TcpPort
 
@@ -48,7 +49,12 @@ class FleetHost:
         line: bool = False,
         utc_ms: int | None = None,
         speed: float = 1.0,
+        told: Callable[[int], None] | None = None,
     ) -> None:
+        """With `told` all meters are made before `start` is over, and it is called with how many are.
+
+        Without, one that has history is made when somebody first asks it.
+        """
         section = next((port for port in config.port if isinstance(port, EthernetSection)), None)
         if section is None:
             raise LocalError("port: a fleet's meters are asked over TCP; let [port.ETHERNET] be there")
@@ -56,12 +62,13 @@ class FleetHost:
             raise LocalError(f"{count} meters on one line; there are {_MOST_UNITS} Unit IDs")
         self.fleet = Fleet(config, count, utc_ms=utc_ms, speed=speed)
         self._section = section
+        self._told = told
         self._ports: ManyTcpPorts | None = None
         self._line: TcpPort | None = None
         if line:
             self._line = TcpPort("line", *section.address, self._bus)
         else:
-            self._ports = ManyTcpPorts(*section.address, count, self._endpoint)
+            self._ports = ManyTcpPorts(*section.address, count, self._endpoint, slow=self._is_slow)
 
     @property
     def connections(self) -> int:
@@ -95,6 +102,8 @@ class FleetHost:
         await port.bind()
         try:
             await self.fleet.start()
+            if self._told is not None:
+                await self._make_all(self._told)
             await port.start()
         except BaseException:
             await port.stop()
@@ -116,6 +125,17 @@ class FleetHost:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
+
+    async def _make_all(self, told: Callable[[int], None]) -> None:
+        for number in range(len(self.fleet)):
+            if not self.fleet.is_made(number):
+                self.fleet.meter(number)
+                await self.fleet.settled()  # a signal to end is heard meanwhile
+            told(number + 1)
+        settle()
+
+    def _is_slow(self, number: int) -> bool:
+        return not self.fleet.is_made(number)
 
     def _endpoint(self, number: int, now: float) -> Endpoint | None:
         try:

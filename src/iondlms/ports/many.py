@@ -10,9 +10,11 @@ import asyncio
 import logging
 import os
 import resource
+import select
 import selectors
 import socket
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Final
 
 from iondlms.errors import LocalError, PortError
@@ -35,8 +37,19 @@ class ManyTcpPorts:
     """
 
     def __init__(
-        self, host: str, port: int, count: int, make_endpoint: Callable[[int, float], Endpoint | None]
+        self,
+        host: str,
+        port: int,
+        count: int,
+        make_endpoint: Callable[[int, float], Endpoint | None],
+        *,
+        slow: Callable[[int], bool] = lambda _number: False,
     ) -> None:
+        """`slow` tells of which port an endpoint takes long to make now.
+
+        Such are made one at a time, in the order in which they were asked for and for those who still wait;
+        between two of them all others are served.
+        """
         if port and port + count - 1 > 65_535:
             raise LocalError(
                 f"{count} ports from {port} on end above 65535; begin at {65_536 - count} or below"
@@ -46,11 +59,14 @@ class ManyTcpPorts:
         self._port = port
         self._count = count
         self._make_endpoint = make_endpoint
+        self._slow = slow
+        self._turn = asyncio.Lock()  # of those who want a slow one
         self._sockets: list[socket.socket] = []
         # One of our own, which the loop looks at like at a socket: the loop's would keep three times as much.
         self._selector = selectors.DefaultSelector()
         self._connected: dict[int, TcpPort] = {}
         self._accepting: set[asyncio.Task[None]] = set()
+        self._held: set[socket.socket] = set()  # accepted, and no connection yet
 
     def address(self, number: int) -> tuple[str, int]:
         """Host and port of one of them, once bound."""
@@ -102,6 +118,8 @@ class ManyTcpPorts:
         self._close()
         for task in self._accepting:
             task.cancel()
+        for sock in self._held:  # of those too that had not even begun
+            sock.close()
         await asyncio.gather(*(port.stop() for port in self._connected.values()))
 
     def _close(self) -> None:
@@ -136,6 +154,7 @@ class ManyTcpPorts:
                 lambda now: self._make_endpoint(number, now),
             )
         port.enabled = self.enabled
+        self._held.add(accepted)
         task = loop.create_task(self._connect(number, port, accepted))
         self._accepting.add(task)
         task.add_done_callback(self._accepting.discard)
@@ -150,7 +169,29 @@ class ManyTcpPorts:
             if not port.connected and self._connected.get(number) is port:
                 del self._connected[number]
 
-        await asyncio.get_running_loop().connect_accepted_socket(lambda: port.protocol(gone), accepted)
+        slow = self._slow(number)
+        try:
+            async with self._turn if slow else nullcontext():
+                if slow:
+                    await asyncio.sleep(0)  # all others are served between two
+                if not slow or not _hung_up(accepted):
+                    self._held.discard(accepted)
+                    loop = asyncio.get_running_loop()
+                    await loop.connect_accepted_socket(lambda: port.protocol(gone), accepted)
+        finally:
+            if accepted in self._held:
+                self._held.discard(accepted)
+                accepted.close()
+                gone()
+
+
+def _hung_up(sock: socket.socket) -> bool:
+    """Whether the other end has closed its side, whatever it has said before."""
+    if not hasattr(select, "POLLRDHUP"):  # not on every platform; then it is found out later
+        return False
+    poll = select.poll()
+    poll.register(sock, select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 def allow_files(wanted: int, least: int = 0) -> None:

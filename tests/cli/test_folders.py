@@ -33,7 +33,7 @@ from iondlms.cli.history import import_history
 from iondlms.cli.main import VERBS
 from iondlms.client.blocking import connect
 from iondlms.errors import LocalError, ObjectUndefined
-from iondlms.ion import Event
+from iondlms.ion import Event, default_framework
 from iondlms.store import Archive, Store
 
 export_module = importlib.import_module("iondlms.cli.export")  # its verb has its name
@@ -183,9 +183,27 @@ def test_a_file_of_before_stays_when_an_export_fails(
 ) -> None:
     (tmp_path / "a.parquet").write_text("of before")
     monkeypatch.setitem(sys.modules, "duckdb", None)
-    assert "needs the extra 'data'" in refused(export, stopped, "load", tmp_path / "a.parquet")
+    file = tmp_path / "a.parquet"
+    told = refused(export, stopped, "load", file, "--force")
+    assert told.startswith(f"{file}: Parquet needs the extra 'data'")
     assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
     assert (tmp_path / "a.parquet").read_text() == "of before"
+
+
+def test_a_file_that_is_there_is_written_over_by_force_alone(stopped: Path, tmp_path: Path) -> None:
+    file = tmp_path / "load.csv"
+    run(export, stopped, "load", file)
+    whole = file.read_text()
+    assert f"{file} is there already" in refused(export, stopped, "billing", file)
+    assert file.read_text() == whole
+    run(export, stopped, "billing", file, "--force")
+    assert file.read_text() == run(export, stopped, "billing").stdout
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "Load Profile.csv").write_text("of before")
+    assert "is there already" in refused(export, stopped, "--all", tmp_path / "all")
+    assert [path.name for path in (tmp_path / "all").iterdir()] == ["Load Profile.csv"]  # not one of them
+    run(export, stopped, "--all", tmp_path / "all", "--force")
+    assert (tmp_path / "all" / "Load Profile.csv").read_text() == whole
 
 
 # --- import-history -----------------------------------------------------------------------------------
@@ -244,6 +262,67 @@ def test_the_registers_go_on_from_what_was_imported(folder: Path, tmp_path: Path
     assert energies == sorted(energies)
 
 
+def billing_row(path: Path, **values: str) -> Path:
+    """Write a file of one row of the billing recorder, these values in it and no others."""
+    columns = ["time", "status", *default_framework().data_recorders[1].sources]
+    with path.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.DictWriter(out, columns)
+        writer.writeheader()
+        writer.writerow(
+            {"time": "2026-01-01T00:00:00Z", "status": "0"}
+            | {name.replace("_", " "): each for name, each in values.items()}
+        )
+    return path
+
+
+def test_the_registers_turn_over_where_the_configuration_says(tmp_path: Path) -> None:
+    config, data = tmp_path / "meter.toml", tmp_path / "data"
+    text = f'[meter]\ndata = "{data}"\n[power_meter]\nrollover = '
+    config.write_text(text + "100000000\n", encoding="utf-8")
+    file = billing_row(tmp_path / "a.csv", kWh_del="12000000")
+    told = "registers go on from its last row: kWh del 12000000.000\n"
+    assert run(import_history, config, "billing", file).stderr.endswith(told)
+    assert kept_kwh(data) == 12_000_000
+    # The folder knows it from then on.
+    assert run(import_history, data, "billing", file, "--replace").stderr.endswith(told)
+    assert kept_kwh(data) == 12_000_000
+    config.write_text(text + "10000000\n", encoding="utf-8")
+    before = contents(data)
+    assert "kWh del is 12000000.000, but a register turns from 10000000 to 0" in refused(
+        import_history, config, "billing", file, "--replace"
+    )
+    file = billing_row(tmp_path / "b.csv", kWh_del="-0.001")
+    told = refused(import_history, data, "billing", file, "--replace")
+    assert told.startswith("row 2026-01-01T00:00:00.000Z: kWh del is -0.001, ")
+    assert told.endswith("never negative; correct the row")
+    assert contents(data) == before
+
+
+def test_a_corrected_file_takes_back_what_the_wrong_one_raised(tmp_path: Path) -> None:
+    config, data = tmp_path / "meter.toml", tmp_path / "data"
+    config.write_text(f'[meter]\ndata = "{data}"\n', encoding="utf-8")
+    run(import_history, config, "billing", billing_row(tmp_path / "a.csv", kWh_del="9000000", kWh_rec="5"))
+    done = run(
+        import_history,
+        data,
+        "billing",
+        billing_row(tmp_path / "b.csv", kWh_del="90", kWh_rec="0"),
+        "--replace",
+    )
+    assert done.stderr == (
+        "1 rows imported into 'Billing'; 1 replaced; registers go on from its last row: kWh del 90.000;"
+        " registers go on as before the replaced rows: kWh rec 0.000\n"
+    )
+    assert kept_kwh(data) == 90
+
+
+def kept_kwh(data: Path) -> float:
+    with Archive.open(data) as archive:
+        state = archive.state()
+    assert state is not None
+    return state.power_meter.totals.w_delivered / 3.6e9
+
+
 def test_a_running_meter_is_left_alone(running: tuple[Path, str], tmp_path: Path) -> None:
     folder, _ = running
     run(export, folder, "load", tmp_path / "load.csv")
@@ -266,7 +345,7 @@ def test_a_fault_in_the_file_changes_nothing(folder: Path, tmp_path: Path) -> No
     path.write_text("\n".join([*lines[:40], lines[40] + "9", *lines[41:]]))
     before = contents(folder)
     assert "line 41: " in refused(import_history, folder, "load", path, "--replace")
-    run(export, folder, "billing", path)
+    run(export, folder, "billing", path, "--force")
     assert "its columns are not the recorder's" in refused(import_history, folder, "load", path, "--replace")
     assert contents(folder) == before
 
@@ -376,6 +455,23 @@ def test_events_of_a_site_tell_whose_they_are(stopped: Path, tmp_path: Path) -> 
         shutil.copytree(stopped, tmp_path / "site" / "loop" / unit)
     found = documents(tmp_path / "site")
     assert [each["meter"] for each in found] == ["loop/0001", "loop/0002"] * 2
+    shutil.copytree(tmp_path / "site" / "loop" / "0002", tmp_path / "site" / "roof" / "0002")
+    assert len(documents(tmp_path / "site", "--unit", "2")) == 4
+    assert {each["meter"] for each in documents(tmp_path / "site", "-s", "2")} == {"loop/0002", "roof/0002"}
+    assert {each["meter"] for each in documents(tmp_path / "site", "--line", "loop")} == {
+        "loop/0001",
+        "loop/0002",
+    }
+    # Of one, the form is that of one.
+    (one, _) = documents(tmp_path / "site", "--unit", "2", "--line", "roof")
+    assert "meter" not in one
+    told = "no meter has --unit 3; there are loop/0001, loop/0002, roof/0002"
+    assert told in refused(events, tmp_path / "site", "--unit", "3")
+    assert "no meter has --unit 1 --line roof" in refused(
+        events, tmp_path / "site", "--unit=1", "--line=roof"
+    )
+    assert "the folder is of one meter" in refused(events, stopped, "--unit", "1")
+    assert "a URL names its line itself" in refused(events, "tcp://127.0.0.1:1", "--line", "loop")
 
 
 @pytest.mark.parametrize("more", [(), ("-w",)])

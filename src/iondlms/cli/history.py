@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import click
 
 from iondlms.cli.export import recorder_of
 from iondlms.errors import LocalError
-from iondlms.ion import Pending, PowerMeterSetup
+from iondlms.ion import Pending
 from iondlms.meter import Meter
 from iondlms.meter.config import Config
 from iondlms.meter.site import load_site
@@ -33,8 +34,11 @@ def import_history(where: Path, recorder: str, file: Path, form: FileForm | None
     its rows are in, or none. The recorder keeps its depth: what is oldest goes.
 
     The rows are taken for the meter's own past: where the file's last row is the recorder's newest, energy
-    registers that are lower than in it go on from it, and are named. Maxima and minima, and what is told by
-    quadrant, stay as they are.
+    registers that are lower than in it go on from it, and are named. A record of an outage, all zeros, is no
+    such row. Maxima and minima, and what is told by quadrant, stay as they are.
+
+    Until the meter runs again, a corrected file with --replace takes back what the rows it replaces have
+    raised; afterwards nothing does. `iondlms backup` first keeps a way back.
 
     \b
     iondlms import-history meter "Load Profile" load.csv
@@ -56,7 +60,7 @@ def import_history(where: Path, recorder: str, file: Path, form: FileForm | None
     with Store.open(folder) as store:
         if meter is not None:
             _settle(store, meter, name, now_ms)
-        rollover = (PowerMeterSetup() if meter is None else meter.ion.power_meter.setup).rollover
+        rollover = None if meter is None else meter.ion.power_meter.setup.rollover
         done = import_rows(store, name, rows, now_ms=now_ms, replace=replace, rollover=rollover)
     told = [f"{done.added} rows imported into {name!r}"]
     if done.replaced:
@@ -64,9 +68,15 @@ def import_history(where: Path, recorder: str, file: Path, form: FileForm | None
     if done.forgotten:
         told.append(f"the {done.forgotten} oldest left out, since it keeps no more")
     if done.raised:
-        registers = ", ".join(f"{name} {Decimal(value).scaleb(-3)}" for name, value in done.raised.items())
-        told.append(f"registers go on from its last row: {registers}")
+        told.append(f"registers go on from its last row: {_listed(done.raised)}")
+    back = {name: value for name, value in done.lowered.items() if name not in done.raised}
+    if back:
+        told.append(f"registers go on as before the replaced rows: {_listed(back)}")
     click.echo("; ".join(told), err=True)
+
+
+def _listed(registers: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {Decimal(value).scaleb(-3):f}" for name, value in registers.items())
 
 
 def _only(folder: Path) -> Path:

@@ -29,7 +29,7 @@ from .source import (
     TellingSource,
     moved,
 )
-from .state import MeterState, Pending, Saved
+from .state import BeforeImports, MeterState, Pending, RaisingRow, Saved
 
 __all__ = [
     "MODELS",
@@ -37,6 +37,7 @@ __all__ = [
     "NO_VALUE",
     "QUANTITIES",
     "STATUS_INVALID",
+    "BeforeImports",
     "Clock",
     "ClockSetup",
     "DataRecorder",
@@ -61,6 +62,7 @@ __all__ = [
     "QuadrantSource",
     "Quadrants",
     "Quantity",
+    "RaisingRow",
     "RegisterSource",
     "Registers",
     "Row",

@@ -70,6 +70,7 @@ class PowerMeterState:
     followed: _Flags = _NONE  # registers that show those of the source
     extremes: Mapping[str, int] = field(default_factory=dict)  # maxima and minima by name
     quadrants: QuadrantState = field(default_factory=QuadrantState)
+    rollover: int = 0  # k-units, as the settings had it; 0 in states written before it was kept
 
 
 class PowerMeter:
@@ -139,6 +140,7 @@ class PowerMeter:
             self._followed,
             dict(self._extremes.values),
             self._quadrants.state,
+            self.setup.rollover,
         )
 
     def restore(self, state: PowerMeterState) -> None:

@@ -16,7 +16,7 @@ from .quadrants import QuadrantState
 from .recorder import NewRows
 from .source import Flow, Quadrants
 
-__all__ = ["MeterState", "Pending", "RecorderState", "Saved"]
+__all__ = ["BeforeImports", "MeterState", "Pending", "RaisingRow", "RecorderState", "Saved"]
 
 _T = TypeVar("_T")
 
@@ -33,6 +33,24 @@ class RecorderState:
 
 
 @dataclass(frozen=True, slots=True)
+class RaisingRow:
+    """An imported row that registers went on from, by name, in thousandths of k-units."""
+
+    recorder: str
+    utc_ms: int
+    values: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class BeforeImports:
+    """Registers as a meter left them, and the rows that have raised them since, in order of their import."""
+
+    totals: Flow
+    interval_begin: tuple[int, int, int, int, int]
+    rows: tuple[RaisingRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class MeterState:
     """Registers, clock and recorders at one instant."""
 
@@ -43,10 +61,11 @@ class MeterState:
     power_meter: PowerMeterState
     recorders: Mapping[str, RecorderState]
     device_type: str = ""  # the model that it is of; empty in states written before it was kept
+    imports: BeforeImports | None = None  # gone with the first state of a meter that went on from there
 
     def encode(self) -> str:
         """Return the state as JSON text."""
-        meter = self.power_meter
+        meter, imports = self.power_meter, self.imports
         return json.dumps(
             {
                 "device_type": self.device_type,
@@ -64,10 +83,12 @@ class MeterState:
                     meter.quadrants.interval_begin,
                     meter.quadrants.interval,
                 ],
+                "rollover": meter.rollover,
                 "recorders": {
                     name: [each.fingerprint, each.depth, each.next_sequence, each.rearm_sequence, each.bits]
                     for name, each in self.recorders.items()
                 },
+                **({} if imports is None else {"imports": _listed(imports)}),
             }
         )
 
@@ -94,12 +115,14 @@ class MeterState:
                     # Written since there are maxima and minima.
                     {str(name): int(value) for name, value in body.get("extremes", {}).items()},
                     _quadrants(*body.get("quadrants", ([0] * 4, [0] * 4, None))),
+                    int(body.get("rollover", 0)),
                 ),
                 {
                     str(name): RecorderState(str(fingerprint), *map(int, numbers))
                     for name, (fingerprint, *numbers) in body["recorders"].items()
                 },
                 str(body.get("device_type", "")),
+                _before_imports(*body["imports"]) if "imports" in body else None,
             )
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise LocalError(f"the kept state of the meter cannot be read: {error!r}") from error
@@ -149,6 +172,22 @@ class Pending:
 def _quadrants(totals: list[int], begin: list[int], interval: list[int] | None) -> QuadrantState:
     return QuadrantState(
         Quadrants(*_four(totals)), _four(begin), None if interval is None else _four(interval)
+    )
+
+
+def _listed(imports: BeforeImports) -> list[Any]:
+    rows = [[each.recorder, each.utc_ms, dict(each.values)] for each in imports.rows]
+    return [imports.totals, imports.interval_begin, rows]
+
+
+def _before_imports(totals: list[int], begin: list[int], rows: list[Any]) -> BeforeImports:
+    return BeforeImports(
+        Flow(*_five([int(each) for each in totals])),
+        _five([int(each) for each in begin]),
+        tuple(
+            RaisingRow(str(recorder), int(utc_ms), {str(name): int(each) for name, each in values.items()})
+            for recorder, utc_ms, values in rows
+        ),
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from iondlms.ion import Event, MeterState, Pending, RowFormat, Saved
+from iondlms.ion import BeforeImports, Event, MeterState, Pending, RowFormat, Saved
 from iondlms.ion.power_meter import PowerMeterState
 
 from .archive import Archive
@@ -105,12 +105,18 @@ class Store:
             self._sources = {}
 
     def replace_rows(
-        self, recorder: str, octets: bytes, event: Event, power_meter: PowerMeterState | None = None
+        self,
+        recorder: str,
+        octets: bytes,
+        event: Event,
+        power_meter: PowerMeterState | None = None,
+        imports: BeforeImports | None = None,
     ) -> None:
         """Let a recorder have these packed rows and no others, for a meter that does not run; with an event.
 
-        With `power_meter` its registers too. The rows get new numbers, which are never used again. StoreError
-        if it has more than its depth of them, or no meter has started with it.
+        With `power_meter` its registers too, and `imports` is how they came about. The rows get new numbers,
+        which are never used again. StoreError if it has more than its depth of them, or no meter has started
+        with it.
         """
         state = self._archive.state()
         sources = self._archive.recorders().get(recorder)
@@ -128,6 +134,7 @@ class Store:
             recorders={**state.recorders, recorder: changed},
             next_event=max(state.next_event, event.sequence + 1),
             power_meter=state.power_meter if power_meter is None else power_meter,
+            imports=state.imports if power_meter is None else imports,
         )
         with failures("write", self._path), transaction(self._database):
             number = self._id(recorder)

@@ -128,6 +128,70 @@ def test_an_export_does_not_wait_for_others(bench: Bench, file: Path) -> None:
     assert {"1-1:2.8.1*255", "1-1:32.7.0*255"} <= names(bench)
 
 
+OTHER = "1-0:99.3.0*255"
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        (('"I a"]', '"I b"]'), "changed"),  # its sources
+        (('"Volts"', '"Amperes"'), "removed"),  # its name: one recorder more and one less
+    ],
+)
+def test_an_export_stays_until_its_replacement_comes(
+    bench: Bench, file: Path, changed: tuple[str, str], what: str
+) -> None:
+    apply(file, bench, VOLTS, clearing=True)
+    bench.wait(120)
+    text = VOLTS.replace(*changed).replace(PROFILE, OTHER)
+    told = apply(file, bench, text)
+    waits = "; waits for --apply or a restart"
+    assert f"Data Recorder 'Volts': {what}" in " ".join(told)
+    assert {f"DLMS Log Export '{PROFILE}': removed{waits}", f"DLMS Log Export '{OTHER}': added{waits}"} <= {
+        *told
+    }
+    assert PROFILE in names(bench)
+    assert OTHER not in names(bench)
+    assert len(bench.rows(PROFILE)) == 2
+    assert apply(file, bench, text) == told  # and again: what waits goes on waiting
+    told = apply(file, bench, text, clearing=True)
+    assert {f"DLMS Log Export '{PROFILE}': removed", f"DLMS Log Export '{OTHER}': added"} <= {*told}
+    assert PROFILE not in names(bench)
+    assert OTHER in names(bench)
+
+
+def test_a_profile_that_another_recorder_takes_over_stays_until_that_one_is_there(
+    bench: Bench, file: Path
+) -> None:
+    both = VOLTS + VOLTS.replace("Minute", "Second Minute").replace('"Volts"', '"More"').replace(
+        PROFILE, OTHER
+    )
+    apply(file, bench, both, clearing=True)
+    bench.wait(120)
+    # "Volts" goes on without an export, and the profile is to be that of "More", once its sources are others.
+    text = both.replace(PROFILE, "-").replace(OTHER, PROFILE).replace("-", "1-0:99.4.0*255", 1)
+    text = '"I b"]'.join(text.rsplit('"I a"]', 1))
+    apply(file, bench, text)
+    assert {PROFILE, OTHER, "1-0:99.4.0*255"} <= names(bench)
+    assert len(bench.rows(PROFILE)) == len(bench.rows(OTHER)) == 2
+    apply(file, bench, text, clearing=True)
+    assert OTHER not in names(bench)
+    assert bench.rows(PROFILE) == []
+
+
+def test_the_profile_of_the_events_waits_for_a_code_that_is_taken(bench: Bench, file: Path) -> None:
+    apply(file, bench, VOLTS, clearing=True)
+    text = f"[event_log]\nprofile_obis = '{PROFILE}'\n" + VOLTS.replace(PROFILE, OTHER).replace(
+        '"I a"]', '"I b"]'
+    )
+    told = apply(file, bench, text)
+    assert f"Profile of the event log: is {PROFILE}; waits for --apply or a restart" in told
+    assert len(bench.value(7, PROFILE, 3).items()) == 4  # clock, status, and the two sources still
+    told = apply(file, bench, text, clearing=True)
+    assert f"Profile of the event log: is {PROFILE}" in told
+    assert [row[1].value for row in bench.rows(PROFILE)][:1] == [30]
+
+
 def test_a_changed_recorder_loses_its_rows_and_no_other_does(bench: Bench, file: Path) -> None:
     apply(file, bench, VOLTS, clearing=True)
     bench.wait(180)
@@ -371,6 +435,23 @@ SITE = (
     "[[line]]\nkind = 'tcp'\nname = 'bus'\nlisten = '127.0.0.1:0'\n"
     "[[meter]]\nline = 'bus'\nunit_id = {}\ncount = {}\n"
 )
+
+
+@pytest.mark.parametrize("several", [False, True])
+async def test_what_takes_a_restart_is_told_until_it_comes(file: Path, several: bool) -> None:
+    def made(seed: int, shape: str) -> Config | Site:
+        head = SITE.format(5, 1) if several else "[meter]\n"
+        file.write_text(f"{head}seed = {seed}\n[source]\nshape = '{shape}'\n", "utf-8")
+        return load_site(file, () if several else [("port.ETHERNET.listen", "127.0.0.1:0")])
+
+    restart = "has changed: that takes a restart"
+    seed = f"meter.0.seed {restart}" if several else f"meter.seed {restart}"
+    async with SiteHost(made(1, "office")) as running:
+        for _ in range(2):  # it still waits
+            assert await running.apply(made(1, "factory")) == [f"source.shape {restart}"]
+        assert await running.apply(made(2, "household")) == [seed, f"source.shape {restart}"]
+        assert await running.apply(made(2, "office")) == [seed]
+        assert await running.apply(made(1, "office")) == []  # as it runs
 
 
 async def test_the_meters_of_a_site_change_together(file: Path) -> None:

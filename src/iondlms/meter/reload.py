@@ -1,7 +1,8 @@
 """What a newer configuration changes in a running meter: at once, only when told to, or at a restart.
 
 What loses nothing is done at once: exports, their OBIS codes, the event log as a profile. What clears a log
-or moves a clock, a register or a timer waits until it is told to. What the meter is made of takes a restart.
+or moves a clock, a register or a timer waits until it is told to, and so do the exports of a recorder that
+waits. What the meter is made of takes a restart.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from iondlms.ion.framework import Framework
 from iondlms.ion.meter import IonMeter
 from iondlms.ion.setup_change import clearing, what_changes
 
-__all__ = ["FRAMEWORK_SECTIONS", "Change", "When", "changes_between", "coming_back", "exports_of", "without"]
+__all__ = ["FRAMEWORK_SECTIONS", "Change", "When", "at_once", "changes_between", "coming_back", "without"]
 
 # Sections that `Meter.apply` takes care of; other changes are of ports, or take a restart.
 FRAMEWORK_SECTIONS: Final = frozenset(
@@ -56,21 +57,47 @@ class Change:
         return f"{self.what}: {self.how}" + ("" if self.when is When.NOW else f"; {self.when.value}")
 
 
-def exports_of(running: Framework, wanted: Framework) -> Framework:
-    """Return the running framework with the exports of another, as far as they fit its recorders."""
+def at_once(
+    running: Framework, wanted: Framework, profile: str, wanted_profile: str
+) -> tuple[Framework, str]:
+    """Return the framework, and the profile of the event log, that a meter can have without any loss."""
+    made = _exports_of(running, wanted)
+    for candidate in ((made, wanted_profile), (made, profile)):
+        if candidate[1] not in _codes(candidate[0]):
+            return candidate
+    return running, profile
+
+
+def _codes(framework: Framework) -> set[str]:
+    """Return the logical names that exports have taken."""
+    exports = framework.dlms_log_exports
+    return {each.profile_obis for each in exports} | {code for each in exports for _, code in each.columns()}
+
+
+def _exports_of(running: Framework, wanted: Framework) -> Framework:
+    """Return the running framework with the exports of another, as far as they fit its recorders.
+
+    Those of a recorder that waits wait with it: what it is read by now stays until the new ones can come.
+    """
     there = {each.name: each.sources for each in running.data_recorders}
     sources = {each.name: each.sources for each in wanted.data_recorders}
-    before = {each.profile_obis: each for each in running.dlms_log_exports}
-    exports = [
-        each
-        if there.get(each.data_recorder) == sources[each.data_recorder]
-        else before.get(each.profile_obis)
-        for each in wanted.dlms_log_exports
-    ]
+    staying = {name for name, columns in sources.items() if there.get(name) == columns}
+    made = {each.profile_obis: each for each in wanted.dlms_log_exports if each.data_recorder in staying}
+    for each in running.dlms_log_exports:
+        if each.data_recorder not in staying or _takes_over(each.profile_obis, wanted, staying):
+            made.setdefault(each.profile_obis, each)
     try:
-        return replace(running, dlms_log_exports=tuple(each for each in exports if each is not None))
+        return replace(running, dlms_log_exports=tuple(made.values()))
     except LocalError:
         return running  # a code that is free only once another export has gone
+
+
+def _takes_over(profile_obis: str, wanted: Framework, staying: Collection[str]) -> bool:
+    """Whether a recorder that waits is to have a profile: until then it is that of another one."""
+    return any(
+        each.profile_obis == profile_obis and each.data_recorder not in staying
+        for each in wanted.dlms_log_exports
+    )
 
 
 def coming_back(ion: IonMeter, wanted: Framework) -> frozenset[str]:
@@ -111,7 +138,8 @@ def changes_between(
         yield Change("Time Sync Source", "changed", When.RESTART)
         wanted = replace(wanted, clock=replace(wanted.clock, time_sync_source=running.clock.time_sync_source))
     cleared = set(clearing(ion.recorders, wanted))
-    waiting = dict(what_changes(exports_of(running, wanted), wanted))
+    made, made_profile = at_once(running, wanted, profile, wanted_profile)
+    waiting = dict(what_changes(made, wanted))
     for what, how in what_changes(running, wanted):
         when = When.APPLY if what in waiting else When.NOW
         for name in cleared:
@@ -124,7 +152,8 @@ def changes_between(
         yield Change(what, how, when)
     if profile != wanted_profile:
         how = "removed" if not wanted_profile else f"is {wanted_profile}"
-        yield Change("Profile of the event log", how, When.NOW)
+        when = When.NOW if made_profile == wanted_profile else When.APPLY
+        yield Change("Profile of the event log", how, when)
 
 
 def _rows(count: int) -> str:

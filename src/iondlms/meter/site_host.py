@@ -35,7 +35,7 @@ class SiteHost:
     """
 
     def __init__(self, config: Config | Site, *, utc_ms: int | None = None) -> None:
-        self.config = config
+        self.config = config  # as it was at the start: what takes a restart runs as it says
         self.meters: list[MeterHost] = []
         self.lines: list[MeterPort] = []
         self._works: dict[str, tuple[LineSection, dict[int, Meter]]] = {}  # lines as they work now
@@ -142,9 +142,9 @@ class SiteHost:
                     await self._set_line(line)
                 except PortError as error:
                     _LOG.error("%s", error)
+        # Not with the file as it was last time: what waited then waits still, and may have been taken back.
         old, new = dict(_flat(self.config)), dict(_flat(config))
         live = _live(self.config) & _live(config)
-        self.config = config
         return sorted(
             key
             for key in (old.keys() | new.keys()) - live

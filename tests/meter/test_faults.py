@@ -392,6 +392,50 @@ def test_a_power_cut_by_a_frame_and_the_client_comes_back() -> None:
     assert bench.statuses()[-1] == 0xC0
 
 
+def test_power_that_came_back_by_hand_is_no_error_when_the_cut_ends() -> None:
+    bench = Bench()
+    bench.meter.faults.cut_power(5.0, 1.0)
+    bench.meter.power_up(2.0)
+    bench.wait(60)  # LocalError out of `advance`, before it was looked whether there is power
+    assert bench.meter.powered
+    assert not bench.meter.faults.timed
+    with pytest.raises(LocalError):
+        bench.meter.faults.power_on(bench.now)  # by hand it is told
+    with bench.client() as client:
+        client.get(NAME)
+
+
+def test_power_that_is_down_by_hand_stays_so_when_it_is_to_be_cut() -> None:
+    at = (START + timedelta(minutes=1)).isoformat()
+    bench = Bench({"action": "power_cut", "at": at, "duration": "1m"})
+    bench.meter.power_down(30.0)
+    bench.meter.power_down(31.0)
+    bench.wait(300)
+    assert not bench.meter.powered
+    bench.meter.power_up(301.0)
+    assert bench.meter.powered
+
+
+def test_a_clock_step_beyond_the_years_of_the_clock_is_no_error_of_the_meter() -> None:
+    at = START + timedelta(minutes=5)
+    bench = Bench({"action": "clock_step", "at": at.isoformat(), "step": -3e9})
+    bench.wait(600)
+    bench.arm(action="clock_step", step=-3e9, service="get")
+    with bench.client() as client:
+        client.get(NAME)
+    assert bench.meter.present_ms(bench.now) == START_MS + round(bench.now * 1000)
+
+
+def test_a_freeze_that_is_due_when_the_source_is_resumed_leaves_nothing_behind() -> None:
+    at = (START + timedelta(minutes=1)).isoformat()
+    bench = Bench({"action": "freeze", "at": at, "duration": "5m"})
+    bench.meter.faults.freeze("missing", 0.0, 10.0)
+    bench.meter.faults.resume(90.0)  # nobody has looked at the meter meanwhile
+    bench.wait(900)  # the second freeze has no end left that finds nothing to end
+    assert bench.meter.faults.frozen is None
+    assert not bench.meter.faults.timed
+
+
 def test_a_clock_step_sets_bit_5_and_logs_an_event() -> None:
     bench = Bench({"action": "clock_step", "at": (START + timedelta(minutes=5)).isoformat(), "step": "-90s"})
     bench.wait(1800)
@@ -549,7 +593,7 @@ def test_a_dropped_answer_is_counted_as_repeated() -> None:
         ({"action": "drop", "obis": "1-0:99.1"}, "obis", ""),
         ({"action": "drop", "every": "1h"}, "every", "how long after `at` it comes again"),
         ({"action": "refuse", "result": 7}, "result", "7 is no Data-Access-Result; there are 1, 2, 3"),
-        ({"action": "drop", "probability": 0}, "probability", "greater than 0"),
+        ({"action": "drop", "probability": 0}, "probability", "0 is out of range; write more than 0 to 1"),
         ({"action": "drop", "at": "noon"}, "at", "'noon' is no date-time"),
     ],
 )

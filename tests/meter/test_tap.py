@@ -199,6 +199,42 @@ def test_each_source_counts_for_its_own_time() -> None:
     assert meter.ion.value("kWh del") == 1000 + 2000 + 1000
 
 
+def test_a_fault_that_a_request_finds_due_is_not_met_on_the_short_way() -> None:
+    # An answer on the short way says that nothing is closed; a power cut closes the connection.
+    bench = Bench(framing="hdlc")
+    line, sent = bench.tap.make(0.0), []
+    with bench.client() as client:
+        client.get(NAME)
+    sent = [octets for octets in bench.sent if octets[:1] == b"\x7e"]
+    assert len(sent) > 2
+    line = bench.tap.make(bench.now)
+    for octets in sent[:2]:  # SNRM and AARQ
+        line.receive_data(octets, bench.now)
+    at = (START + timedelta(seconds=bench.now + 10)).isoformat()
+    number = bench.arm(action="power_cut", at=at, duration="5s")
+    assert line.follow(sent[2], bench.now + 11) is None
+    assert not line.closed
+    bench.meter.faults.clear(number)
+    answer = line.follow(sent[2], bench.now + 11)
+    assert answer is not None
+    assert kinds(answer) == [Kind.I]
+
+
+def test_a_tap_that_comes_later_knows_of_the_faults_of_its_meter() -> None:
+    bench = Bench()
+    assert bench.tap.timed == 0
+    number = bench.arm(action="power_cut", at=(START + timedelta(hours=1)).isoformat(), duration="5s")
+    bench.arm(action="ethernet_off", duration="1h", service="get")
+    again = Tap("COM1", {100: bench.meter.faults}, lambda now: bench.meter.endpoint(now=now))
+    assert (bench.tap.timed, again.timed) == (1, 1)
+    bench.meter.faults.clear(number)
+    assert (bench.tap.timed, again.timed) == (0, 0)
+    bench.meter.faults.freeze("held", 60.0, bench.now)
+    assert (bench.tap.timed, again.timed) == (1, 1)
+    bench.wait(61)
+    assert (bench.tap.timed, again.timed) == (0, 0)
+
+
 def test_a_frozen_source_stays_frozen_when_it_freezes_again() -> None:
     bench = Bench(source=Load(), history=0)
     faults = bench.meter.faults

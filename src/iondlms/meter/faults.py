@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any, Final, Protocol
 
-from iondlms.errors import LocalError
+from iondlms.errors import AccessError, LocalError
 from iondlms.ion.source import Source
 from iondlms.meter.fault_rules import ALL_PORTS, MOST_RULES, ArmedRule, FaultRule, Heard, Values
 from iondlms.meter.fault_source import frozen
@@ -61,6 +61,9 @@ class Watcher(Protocol):
 
     def watch(self, more: int) -> None:
         """Take that one meter more, or one fewer, wants to see its frames."""
+
+    def expect(self, more: int) -> None:
+        """Take that of one meter more, or one fewer, time alone may bring a fault."""
 
     def cut(self) -> None:
         """Forget connections: the meter has lost its power."""
@@ -157,9 +160,13 @@ class MeterFaults:
             for tap in self.taps:
                 tap.watch(1 if watched else -1)
         ends = (self._power_at, self._source_at, self._ethernet_at)
-        self.timed = any(end is not None for end in ends) or any(
+        timed = any(end is not None for end in ends) or any(
             armed.begin_ms is not None for armed in self._armed
         )
+        if timed is not self.timed:
+            self.timed = timed
+            for tap in self.taps:
+                tap.expect(1 if timed else -1)
 
     # --- frames -----------------------------------------------------------------------------------
 
@@ -168,6 +175,8 @@ class MeterFaults:
         self.taps.append(tap)
         if self._watched:
             tap.watch(1)
+        if self.timed:
+            tap.expect(1)
 
     def strike(self, heard: Heard, names: frozenset[str], now: float) -> list[ArmedRule]:
         """Return the rules that befall this frame's answer; what befalls the meter has happened then."""
@@ -220,7 +229,7 @@ class MeterFaults:
             (at, happen)
             for at, happen in (
                 # Each forgets its time first, for what it does may lead here again.
-                (self._power_at, self.power_on),
+                (self._power_at, self._power_back),
                 (self._source_at, self.resume),
                 (self._ethernet_at, self.ethernet_on),
             )
@@ -259,8 +268,9 @@ class MeterFaults:
                     self.ethernet_off(rule.duration_s, now)
                 case _:
                     raise LocalError(f"{rule.action} is nothing that befalls a meter")
-        except LocalError as error:
-            _LOG.warning("fault %s: %s", rule.action, error)  # a clock step in an outage, for one
+        except (AccessError, LocalError) as error:
+            # A clock step in an outage, for one, or one beyond the years of the clock.
+            _LOG.warning("fault %s: %s", rule.action, error)
 
     def cut_power(self, seconds: float, now: float) -> None:
         """Cut the power for some time, 0: until `power_on`; LocalError if it is cut."""
@@ -277,6 +287,14 @@ class MeterFaults:
         self._power_at = None
         self._meter.power_up(now)
         self._renew()
+
+    def _power_back(self, now: float) -> None:
+        """End a power cut; whoever has the meter may have done that before."""
+        if self._meter.powered:
+            self._power_at = None
+            self._renew()
+        else:
+            self.power_on(now)
 
     def freeze(self, values: Values, seconds: float, now: float) -> None:
         """Stop the source for some time, 0: until `resume`: its values stay, or are missing."""
@@ -295,6 +313,7 @@ class MeterFaults:
         if self._true_source is None:
             raise LocalError("the source is not frozen")
         self._meter.source, self._true_source, self.frozen = self._true_source, None, None
+        self._source_at = None  # of another freeze, which that time has brought
         self._renew()
 
     def ethernet_off(self, seconds: float, now: float) -> None:

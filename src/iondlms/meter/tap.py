@@ -83,6 +83,7 @@ class Tap:
         self.rx_timeout_s = rx_timeout_s
         self.shared = shared
         self.armed = 0  # meters that want to see their frames
+        self.timed = 0  # meters that time alone may bring a fault, and with it the end of a connection
         self.opened = 0  # endpoints made: connections, or calls
         self._make = make
         self._counted: dict[str, int] = {}  # by endpoints that are gone
@@ -119,6 +120,10 @@ class Tap:
     def watch(self, more: int) -> None:
         """Take that one meter more, or one fewer, wants to see its frames."""
         self.armed += more
+
+    def expect(self, more: int) -> None:
+        """Take that of one meter more, or one fewer, time alone may bring a fault."""
+        self.timed += more
 
     def cut(self) -> None:
         """Take that the meter lost its power: it knows nothing of connections from before."""
@@ -157,8 +162,8 @@ class TappedEndpoint:
         return self._inner.receive_data(data, now)
 
     def follow(self, data: bytes, now: float) -> bytes | None:
-        """Answer a request that was foreseen; None for anything else, and while somebody watches."""
-        if self._tap.armed or self._watching or self._late:
+        """Answer a request that was foreseen; None for anything else, and while a fault may befall it."""
+        if self._tap.armed or self._tap.timed or self._watching or self._late:
             return None
         return self._inner.follow(data, now)
 
@@ -202,7 +207,7 @@ class TappedEndpoint:
         return counted
 
     def end(self) -> None:
-        """Be closed: the meter, or the port, knows nothing of this connection any more."""
+        """Be closed: meter or port knows nothing of this connection any more."""
         self._tap.took_leave(self.counters)
         self._inner, self._watch, self._watching = _GONE, None, False
         self._late.clear()

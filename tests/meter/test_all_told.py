@@ -17,17 +17,17 @@ FILES = {
     "a meter": """
         [[port]]  #! no device is named
         name = "COM1"
-        protocol = 5  #! Input should be
-        unit_id = 0  #! greater than or equal to 1
+        protocol = 5  #! is not possible; write
+        unit_id = 0  #! is out of range; write
         baud = "fast"  #! 'fast' is no whole number
-        framing = "9N1"  #! Input should be
+        framing = "9N1"  #! is not possible; write
         [[port]]  #! an ION9000 has no port COM3
         name = "COM3"
         unit_id = "x"  #! 'x' is no whole number
-        rx_timeout = 99  #! less than or equal to 15
+        rx_timeout = 99  #! is out of range; write
         [[port]]
         name = 7  #! 7 is no name of a port
-        protocol = "X"  #! Input should be
+        protocol = "X"  #! is not possible; write
         [meter]
         model = "ION9000"
         max_pdu = "big"  #! 'big' is no whole number
@@ -48,29 +48,29 @@ FILES = {
         count = "x"  #! 'x' is no whole number
         octets = 5  #! delay has no octets
         [[fault]]
-        action = "explode"  #! Input should be
+        action = "explode"  #! is not possible; write
         every = 5  #! give that too
         obis = "1-0:99.1.0*255"  #! names no object
         service = "rr"
         [[fault]]
         action = "drop"
-        probability = 2  #! less than or equal to 1
+        probability = 2  #! is out of range; write
         port = "COM3"
         unit_id = 77
         """,
     "ports that are known": """
         [[port]]
         name = "ETHERNET"
-        framing = "tcp"  #! Input should be
+        framing = "tcp"  #! is not possible; write
         [[fault]]
         action = "drop"
-        nth = 0  #! greater than or equal to 1
+        nth = 0  #! is out of range; write
         port = "COM3"  #! there is no port 'COM3'; there are ETHERNET, and all
         unit_id = 77  #! no meter has Unit ID 77
         [source]
-        shape = "castle"  #! Input should be
+        shape = "castle"  #! is not possible; write
         [[source.fault]]
-        kind = "fire"  #! Input should be
+        kind = "fire"  #! is not possible; write
         begin = "2026-01-01T00:00:00Z"
         duration = 60
         every = 30  #! cannot come every 30
@@ -88,14 +88,14 @@ FILES = {
         serial = 5  #! 5 is no text
         [[port]]
         name = "COM9"
-        unit_id = 0  #! greater than or equal to 1
+        unit_id = 0  #! is out of range; write
         """,
     "meters on lines": """
         [[meter]]
         line = "bus"
         unit_id = "x"  #! 'x' is no whole number
         port = "COM3"  #! COM3 of an ION8650 is no RS-485
-        max_pdu = 1  #! greater than or equal to 64
+        max_pdu = 1  #! is out of range; write
         [[meter]]
         line = "bus"
         unit_id = 5
@@ -123,7 +123,7 @@ FILES = {
         [[line]]  #! no meter is on it
         name = "radio"
         kind = "radio"  #! is no kind of line
-        rx_timeout = 99  #! less than or equal to 15
+        rx_timeout = 99  #! is out of range; write
         [[fault]]
         action = "drop"
         port = "COM2"  #! there is no port 'COM2'
@@ -136,7 +136,7 @@ FILES = {
         sources = ["kWh del"]
         record = "x"  #! there is no timer or month end 'x'
         [billing]
-        depth = 0  #! greater than or equal to 1
+        depth = 0  #! is out of range; write
         """,
 }
 

@@ -205,8 +205,80 @@ def test_an_option_is_text_and_may_say_true(word: str, meant: bool) -> None:
         load(None, [("clock.trusted", "perhaps")])
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[meter]\npasword_file = 'x'\n",
+         "meter.pasword_file: there is no such key; did you mean 'password_file'"),
+        ("[meter]\ncolour = 'x'\n", "meter.colour: there is no such key"),
+        ("[clok]\nzone = 'UTC'\n", "clok: there is no such key; did you mean 'clock'?"),
+        ("[[port]]\nunit_id = 0\n", "port.ETHERNET.unit_id: 0 is out of range; write 1 to 9999"),
+        ("[[port]]\nrx_timeout = '10ms'\n",
+         "port.ETHERNET.rx_timeout: 0.01 is out of range; write 0.1 to 15 s"),
+        ("[meter]\nseed = -1\n", "meter.seed: -1 is out of range; write 0 or more"),
+        ("[meter]\nmanufacturer = 'sch'\n",
+         "meter.manufacturer: 'sch' is not possible; write three capital letters"),
+        ("[meter]\nlogical_device_name = 'SCH45678901234567'\n",
+         "meter.logical_device_name: 'SCH45678901234567' has 17 characters; 16 is the most"),
+        ("[[data_recorder]]\nname = 'A'\nsources = []\n", "data_recorder[0].sources: must not be empty"),
+        ("[port]\nunit_id = 5\n", "port: there may be several; write it as [[port]]"),
+        ("[source.fault]\nkind = 'power_cut'\n",
+         "source.fault: there may be several; write it as [[source.fault]]"),
+        ("[load_profile]\nperiod = '1 day'\n",
+         "load_profile.period: '1 day' is no duration; write \"1d\" or"),
+        ("[load_profile]\nperiod = '5 mins'\n",
+         "load_profile.period: '5 mins' is no duration; write \"5m\" or"),
+        ("[load_profile]\nperiod = 'soon'\n",
+         "load_profile.period: 'soon' is no duration; write it as \"15m\", \"120s\", \"1d\" or"),
+        ("[meter]\nmodel = 'ION9000'\n[clock]\ntime_sync_source = 'COM7'\n",
+         "clock.time_sync_source: 'COM7' is no port; there are COM1, COM4, ETHERNET"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told_in_plain_words(tmp_path: Path, text: str, told: str) -> None:
+    file = tmp_path / "meter.toml"
+    file.write_text(text, "utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    (line,) = str(caught.value).splitlines()
+    assert line.partition(": ")[2].startswith(told)
+
+
+def test_a_password_that_is_wrong_is_not_told(tmp_path: Path) -> None:
+    file = tmp_path / "meter.toml"
+    for wrong in ("12345678", "['12345678']", f"'{'12345678' * 5}'"):
+        file.write_text(f"[meter]\npassword = {wrong}\nmax_pdu = 1\ncolour = 1\n", "utf-8")
+        with pytest.raises(ConfigError, match=r"meter\.password: ") as caught:
+            load(file)
+        assert "12345678" not in str(caught.value)
+
+
+def test_links_of_a_section_that_is_wrong_are_told_too(tmp_path: Path) -> None:
+    file = tmp_path / "meter.toml"
+    file.write_text(
+        "[[periodic_timer]]\nname = 'T'\nperiod = '1 x'\nsync_input = 'No timer'\n"
+        "[[data_recorder]]\nname = 'A'\nrecord = 'Nosuch'\ndepht = 4\nsources = ['kW tott']\n"
+        "[[dlms_log_export]]\ndata_recorder = 'B'\nprofile_obis = 'x'\n"
+        "[[fault]]\naction = 'drop'\nport = 'COM77'\nkount = 4\n",
+        "utf-8",
+    )
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    told = [line.partition(": ")[2].partition(":")[0] for line in str(caught.value).splitlines()]
+    assert told == [
+        "periodic_timer[0].period",
+        "periodic_timer[0].sync_input",
+        "data_recorder[0].record",
+        "data_recorder[0].depht",
+        "data_recorder[0].sources[0]",
+        "dlms_log_export[0].data_recorder",
+        "dlms_log_export[0].profile_obis",
+        "fault[0].port",
+        "fault[0].kount",
+    ]
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"nothing\.toml: cannot be read"):
+    with pytest.raises(ConfigError, match=r"nothing\.toml: there is no such file"):
         load(tmp_path / "nothing.toml")
 
 

@@ -81,7 +81,7 @@ def test_a_meter_may_have_a_source_of_its_own(file: Path) -> None:
     assert getattr(made[2].source, "shape", None) == "factory"
     bad = TCP + meters("tcp", 1) + own + "256\n"
     (told,) = wrong(file, bad)
-    assert told.startswith("meter[0].source.unit_id: Input should be less than or equal to 255")
+    assert told.startswith("meter[0].source.unit_id: 256 is out of range; write 0 to 255")
     past = TCP + meters("tcp", 1, history=96) + own + "1\n"
     assert wrong(file, past) == [
         "meter[0].history: what another meter measured before cannot be read over Modbus"
@@ -150,8 +150,8 @@ def test_the_most_meters_of_a_line(file: Path, line: str, name: str, most: int) 
     [
         (BUS + meters("bus", 0), "meter[0].unit_id: "),
         (BUS + meters("bus", 10_000), "meter[0].unit_id: "),
-        (BUS + "[[meter]]\nunit_id = 1\n", "meter[0].line: Field required"),
-        (BUS + "[[meter]]\nline = 'bus'\n", "meter[0].unit_id: Field required"),
+        (BUS + "[[meter]]\nunit_id = 1\n", "meter[0].line: must be given"),
+        (BUS + "[[meter]]\nline = 'bus'\n", "meter[0].unit_id: must be given"),
         (BUS + meters("bus") + meters("buss", 2), "meter[1].line: there is no line 'buss'; there are bus"),
         (BUS + meters("bus", 5, count=3) + meters("bus", 7), "meter[1].unit_id: Unit ID 7 is another"),
         (BUS + meters("bus", model="ION1"), "meter[0].model: 'ION1' is no model"),
@@ -167,15 +167,17 @@ def test_the_most_meters_of_a_line(file: Path, line: str, name: str, most: int) 
         (BUS + BUS.replace("bus", "two") + meters("bus") + meters("two"),
          "line.two.device: /dev/ttyUSB0 is the device of bus"),
         (BUS + BUS.replace("ttyUSB0", "ttyUSB1") + meters("bus"), "line.bus.name: each line is given once"),
-        (BUS, "meter: Field required"),
+        (BUS, "meter: must be given"),
         (BUS + TCP + meters("bus"), "line.tcp: no meter is on it"),
         (TCP.replace("127.0.0.1:0", "nowhere") + meters("tcp"), "line.tcp.listen: 'nowhere' is no listening"),
         (TCP + "device = '/dev/a'\n" + meters("tcp"), "line.tcp.device: there is no such key"),
         (MODEM + f"init = 'AT{'X' * 46}'\n" + meters("house"), "line.house.init: "),
         ("[[line]]\nname = 'x'\nkind = 'radio'\n" + meters("x"), "line.x.kind: 'radio' is no kind of line"),
-        ("[[line]]\nkind = 'tcp'\n" + meters("x"), "line[0].name: Field required"),
+        ("[[line]]\nkind = 'tcp'\n" + meters("x"), "line[0].name: must be given"),
         ("line = [5]\n" + meters("x"), "line[0]: write each line as a section of its own"),
-        (TCP + meters("tcp") + "[[port]]\nunit_id = 1\n", "port: there is no such key"),
+        (TCP + meters("tcp") + "[[port]]\nunit_id = 1\n", "port: meters on lines have no [[port]]"),
+        (TCP + "[meter]\nline = 'tcp'\nunit_id = 1\n", "meter: there may be several; write it as [[meter]]"),
+        ("[[line]]\nname = 'x'\n" + meters("x"), "line.x.kind: must be given: tcp, rs485, modem"),
         (TCP + meters("tcp", model="ION9000") + "[clock]\ntime_sync_source = 'COM3'\n",
          "clock.time_sync_source: an ION9000 has no port COM3"),
         (TCP + meters("tcp") + "[clock]\ntime_sync_source = 'COM7'\n", "clock.time_sync_source: "),
@@ -307,7 +309,10 @@ async def test_a_shared_line_is_set_to_another_baud_while_it_is_open(
             await asyncio.to_thread(pty.write, snrm(2))
             assert units_in(await asyncio.to_thread(pty.read, 10.0)) == [(2, UA)]
             caplog.clear()
-            assert await host.apply(site(file, text.format(38400, 2))) == []
+            assert await host.apply(site(file, text.format(38400, 2))) == [
+                "line.bus.rx_timeout has changed: that takes a restart"
+            ]
+            assert await host.apply(site(file, text.format(38400, 1))) == []
             assert not caplog.records
 
 

@@ -45,6 +45,7 @@ __all__ = [
     "PortSection",
     "RecorderSection",
     "load",
+    "no_port_sets_the_clock",
     "room_of",
     "validated",
 ]
@@ -171,6 +172,8 @@ class Config(FrameworkSections):
         try:
             ports = handler(value)
         except ValidationError as error:
+            if not faults:
+                raise  # pydantic knows of which key it is
             faults.insert(0, error)
         if faults:
             raise together(*faults)
@@ -186,7 +189,9 @@ class Config(FrameworkSections):
             with path.open("rb") as file:
                 password = file.read(_PASSWORD_FILE).split(b"\n", 1)[0].rstrip(b"\r")
             password.decode("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise ConfigError(f"meter.password_file: {path} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
             raise ConfigError(f"meter.password_file: {path} cannot be read: {error}") from error
         if not 1 <= len(password) <= MAX_PASSWORD:
             raise ConfigError(
@@ -248,6 +253,16 @@ def _unit_ids(model: str | None, ports: Sequence[Any]) -> set[int]:
         except (LocalError, TypeError, ValueError):
             return set()
     return found if all(unit_id in _UNIT_IDS for unit_id in found) else set()
+
+
+def no_port_sets_the_clock(config: Config) -> Iterator[str]:
+    """Yield a line where no port of the meter may set the clock, and there is a password to do it with."""
+    source = config.clock.time_sync_source
+    ports = [port.name for port in config.port if port.answers]
+    secret = config.meter.password is not None or config.meter.password_file is not None
+    if secret and source not in ports:
+        there = f'; write time_sync_source = "{ports[0]}" to let it' if ports else ""
+        yield f"clock.time_sync_source: only {source} may set the clock, and no port here is that{there}"
 
 
 def room_of(model: str | None, revision: object) -> tuple[int | None, str]:

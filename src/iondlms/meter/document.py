@@ -99,8 +99,6 @@ class Document(dict[str, Any]):
         """Yield what is wrong: its line, None if it is on none, and what is told."""
         for item in error.errors(include_url=False):
             message = message_of(item)
-            if item["type"] == "extra_forbidden":
-                message = "there is no such key"
             other = self.line_of(tuple(item.get("ctx", {}).get("other", ())))
             if other is not None:
                 message = f"{message} (line {other})"
@@ -175,7 +173,11 @@ def read_document(path: Path | None, settings: Sequence[tuple[str, Any]] = ()) -
     if path is not None:
         try:
             text = path.read_text(encoding="utf-8-sig")  # editors of Windows begin a file with a BOM
-        except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a path that can be none
+        except FileNotFoundError as error:
+            raise ConfigError(f"{path}: there is no such file") from error
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
+        except ValueError as error:  # no UTF-8, or a path that can be none
             raise ConfigError(f"{path}: cannot be read: {error}") from error
         try:
             document = Document(tomllib.loads(text), path, text)

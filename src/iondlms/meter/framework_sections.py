@@ -6,7 +6,6 @@ Each is right or wrong by itself here; how they fit together is in `modules.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -16,11 +15,12 @@ from iondlms.errors import LocalError
 from iondlms.ion.clock import MAX_DST_PAIRS, ClockSetup
 from iondlms.ion.event_log import EventLogSetup
 from iondlms.ion.log_export import MAX_EXPORTED_SOURCES
-from iondlms.ion.ports import PORT_NAMES
+from iondlms.ion.ports import PORT_NAMES, ports_of
 from iondlms.ion.power_meter import PowerMeterSetup
 from iondlms.ion.quantities import QUANTITIES
 from iondlms.meter.fault_sections import FaultRuleSection
-from iondlms.meter.section import Seconds, Section, Switch, WholeSeconds, fault, together
+from iondlms.meter.port_sections import MODEL
+from iondlms.meter.section import Seconds, Section, Switch, WholeSeconds, close_to, fault, together
 from iondlms.meter.source_sections import AnySource, Instant, SimulatedSection
 
 __all__ = [
@@ -73,11 +73,8 @@ ObisOrNone = Annotated[str, BeforeValidator(_obis_or_none)]
 
 def nearest(word: str, words: tuple[str, ...], most: int = 8) -> str:
     """Return a hint at what was perhaps meant: up to three of the words, or else some of them."""
-    by_case = {each.casefold(): each for each in words}
-    close = [by_case[each] for each in get_close_matches(word.casefold(), by_case, 3, 0.6)]
-    if close:
-        return f"did you mean {' or '.join(map(repr, close))}?"
-    return f"there are {', '.join(map(repr, words[:most]))}{' and more' if len(words) > most else ''}"
+    hint = close_to(word, words)
+    return hint or f"there are {', '.join(map(repr, words[:most]))}{' and more' if len(words) > most else ''}"
 
 
 class ClockSection(Section):
@@ -150,7 +147,8 @@ class ClockSection(Section):
     @classmethod
     def _known_port(cls, value: str) -> str:
         if value.upper() not in PORT_NAMES:
-            raise ValueError(f"{value!r} is no port; there are {', '.join(PORT_NAMES)}")
+            there = ", ".join(port.name for port in ports_of(MODEL.get() or "ION8650"))
+            raise ValueError(f"{value!r} is no port; there are {there}")
         return value.upper()
 
     def made(self, zone: Callable[[str], ClockSetup]) -> ClockSetup:

@@ -104,7 +104,11 @@ def _line(value: object) -> object:
     kind = value.get("kind")
     if isinstance(kind, str) and kind in _LINES:
         return _LINES[kind].model_validate(value)
-    faults = [fault(f"{kind!r} is no kind of line; there are {', '.join(_LINES)}", "kind")]
+    there = ", ".join(_LINES)
+    message = (
+        f"{kind!r} is no kind of line; there are {there}" if "kind" in value else f"must be given: {there}"
+    )
+    faults = [fault(message, "kind")]
     try:
         # What lines of all kinds have can be right or wrong all the same.
         LineSection.model_validate(_common(value))

@@ -108,7 +108,8 @@ def make_port(meter: Meter, section: PortSection) -> MeterPort:
     elif isinstance(section, OpticalSection) and section.sign_on:
         factory = meter.config.meter
         identification = Identification(factory.manufacturer, section.baud, factory.model)
-        outer = _behind_sign_on(SignOnSetup(identification, str(section.unit_id)), make)
+        setup = SignOnSetup(identification, str(section.unit_id), inactivity_s=section.inactivity)
+        outer = _behind_sign_on(setup, make)
     elif isinstance(section, ModemSection):
         handshake = section.rts
         outer = _behind_modem(section, section.baud, make, meter)

@@ -15,7 +15,7 @@ from iondlms.meter.framework_sections import (
     PeriodicTimerSection,
     nearest,
 )
-from iondlms.meter.modules import SHORT_FORMS, Found, Modules, modules_of, section_of
+from iondlms.meter.modules import SHORT_FORMS, Found, Modules, modules_of, read, section_of
 from iondlms.meter.objects import CLOCK, LOGICAL_DEVICE_NAME, SAP_ASSIGNMENT, STATUS_WORD
 from iondlms.meter.places import Place, key_of
 from iondlms.meter.section import fault
@@ -46,19 +46,19 @@ def faults_among(
     yield from _short_forms(made, data)
     for found in made.recorders.values():
         section = found.section
-        if section is None or not found.place:
+        if not found.place:
             continue
-        if section.record and section.record not in made.triggers:
-            hint = nearest(section.record, tuple(made.triggers))
-            message = f"there is no timer or month end {section.record!r}; {hint}"
+        record = _link(found, data, "record")
+        if record and record not in made.triggers:
+            message = f"there is no timer or month end {record!r}; {nearest(record, tuple(made.triggers))}"
             yield fault(message, *found.place, "record")
-        if most_sources is not None and len(section.sources) > most_sources:
+        if section is not None and most_sources is not None and len(section.sources) > most_sources:
             message = f"{len(section.sources)} sources; {model} takes {most_sources}"
             yield fault(message, *found.place, "sources", most_sources)
-    yield from _sync_inputs(made)
+    yield from _sync_inputs(made, data)
     for each in made.exports:
-        if each.section is not None and each.section.data_recorder not in made.recorders:
-            wanted = each.section.data_recorder
+        wanted = _link(each, data, "data_recorder") if each.place else ""
+        if wanted and wanted not in made.recorders:
             message = f"there is no data recorder {wanted!r}; {nearest(wanted, tuple(made.recorders))}"
             yield fault(message, *each.place, "data_recorder")
     profiles: dict[str, Place] = {}
@@ -83,11 +83,21 @@ def not_exported(config: FrameworkSections) -> Iterator[str]:
             )
 
 
-def _sync_inputs(made: Modules) -> Iterator[ValidationError]:
+def _link(found: Found[Any], data: Mapping[str, Any], key: str) -> str:
+    """Return the module that a section names; of a wrong one as it is written, for that may be right."""
+    section = found.section
+    if section is None:
+        kind, index = found.place
+        section = data[str(kind)][index]
+    wanted = read(section, key, "")
+    return wanted if isinstance(wanted, str) else ""
+
+
+def _sync_inputs(made: Modules, data: Mapping[str, Any]) -> Iterator[ValidationError]:
     for name, found in made.triggers.items():
-        if not isinstance(found.section, PeriodicTimerSection) or not found.section.sync_input:
+        wanted = _link(found, data, "sync_input") if found.place[:1] == ("periodic_timer",) else ""
+        if not wanted:
             continue
-        wanted = found.section.sync_input
         other = made.triggers.get(wanted)
         if other is None:
             message = f"there is no timer or month end {wanted!r}; {nearest(wanted, tuple(made.triggers))}"

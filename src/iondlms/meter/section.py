@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
 
@@ -31,6 +32,7 @@ __all__ = [
     "Section",
     "Switch",
     "WholeSeconds",
+    "close_to",
     "fault",
     "message_of",
     "moved",
@@ -54,9 +56,21 @@ _WANTED: Final = {
     "bool_parsing": "neither true nor false",
     "string_type": "no text; write it in quotes",
     "tuple_type": "no list; write it in brackets",
+    "list_type": "no list; write it in brackets",
+    "dict_type": "no section",
     "model_type": "no section",
     "model_attributes_type": "no section",
+    "path_type": "no path; write it in quotes",
+    "finite_number": "no number that can be meant",
+    "int_parsing_size": "too long for a number",
 }
+# What the patterns of keys allow.
+_ALLOWED: Final = {
+    "^[A-Z]{3}$": "write three capital letters",
+    r"^[A-Za-z0-9_-]+$": "write letters, digits, - and _ only",
+}
+_BOUNDS: Final = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
+_UNIT_WORDS: Final = {"ms": "ms", "mi": "m", "s": "s", "m": "m", "h": "h", "d": "d"}  # as words of it begin
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
 
 
@@ -89,6 +103,8 @@ class Section(BaseModel):
 
     # For keys that must be given: what stands there while the others are looked at, if they are wrong.
     stand_ins: ClassVar[Mapping[str, Any]] = {}
+    # Keys of other sections that are looked for here, and what is said of them.
+    strays: ClassVar[Mapping[str, str]] = {}
 
     def faults_within(self, wrong: frozenset[str]) -> Iterator[ValidationError]:  # noqa: ARG002
         """Yield what is wrong between keys that are right by themselves; of `wrong` ones nothing is known."""
@@ -99,8 +115,8 @@ class Section(BaseModel):
     def _all_at_once(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         # One key of the wrong type must not hide what is wrong between the others.
         if cls.faults_within is Section.faults_within or isinstance(data, cls):
-            return handler(data)
-        made, wrong, faults = _read(cls, data, handler)
+            return _made(cls, data, handler)
+        made, wrong, faults = _read(cls, data, lambda raw: _made(cls, raw, handler))
         if made is not None:
             faults += made.faults_within(wrong)
         if len(faults) == 1:
@@ -135,8 +151,20 @@ def _duration(value: object) -> object:
         return value
     match = _DURATION.fullmatch(value.strip())
     if match is None:
-        raise ValueError(f'{value!r} is no duration; write it as "15m", "120s" or a number of seconds')
+        raise ValueError(f"{value!r:.80} is no duration; write {_hint_at(value)} or a number of seconds")
     return float(match[1]) * _UNITS[match[2]]
+
+
+def _hint_at(value: str) -> str:
+    """Return how a duration is written: the one that is meant, where a unit's word tells."""
+    match = re.fullmatch(r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*([A-Za-z]{2,12})\.?\s*", value)
+    units = (
+        ()
+        if match is None
+        else (unit for word, unit in _UNIT_WORDS.items() if match[2].lower().startswith(word))
+    )
+    unit = next(iter(units), None)
+    return 'it as "15m", "120s", "1d"' if match is None or unit is None else f'"{match[1]}{unit}"'
 
 
 def _whole(value: float) -> float:
@@ -188,6 +216,59 @@ def _read(
             return None, wrong, [error]
 
 
+def close_to(word: str, words: Iterable[str]) -> str:
+    """Return a question whether one of the words was meant, up to three; empty where none is close."""
+    by_case = {each.casefold(): each for each in words}
+    close = [by_case[each] for each in get_close_matches(word.casefold()[:_MOST_SHOWN], by_case, 3, 0.6)]
+    return f"did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+
+def _made(kind: type[_S], raw: Any, handler: Callable[[Any], _S]) -> _S:
+    try:
+        return handler(raw)
+    except ValidationError as error:
+        raise _of_this_section(kind, error) from error
+
+
+def _of_this_section(kind: type[Section], error: ValidationError) -> ValidationError:
+    """Return an error with what the section knows of its keys: what they are called, and their ranges."""
+    items = error.errors(include_url=False)
+    if not any(len(item["loc"]) == 1 and item["type"] in (*_BOUNDS, "extra_forbidden") for item in items):
+        return error
+    details: list[InitErrorDetails] = []
+    for item in items:
+        place, what = item["loc"], item["type"]
+        field = kind.model_fields.get(str(place[0])) if len(place) == 1 else None
+        if what == "extra_forbidden" and len(place) == 1:
+            hint = close_to(str(place[0]), kind.model_fields)
+            message = kind.strays.get(str(place[0]), f"there is no such key{'; ' if hint else ''}{hint}")
+        elif what in _BOUNDS and field is not None:
+            unit = " s" if any(getattr(each, "func", None) is _duration for each in field.metadata) else ""
+            message = f"{_shown(item['input'])} is out of range; write {_range_of(field.metadata)}{unit}"
+        else:
+            # As it is: who asked may look at its type and what was given.
+            told = what == "value_error" or "message" in item.get("ctx", {})
+            given = InitErrorDetails(type=what, loc=place, input=item["input"], ctx=item.get("ctx", {}))
+            details.append(_detail(what, message_of(item), place, _other(item)) if told else given)
+            continue
+        details.append(_detail(what, message, place, ()))
+    return ValidationError.from_exception_data("configuration", details)
+
+
+def _range_of(bounds: Iterable[Any]) -> str:
+    low, high = "", ""
+    for each in bounds:
+        if getattr(each, "ge", None) is not None:
+            low = f"{each.ge:.15g}"
+        if getattr(each, "gt", None) is not None:
+            low = f"more than {each.gt:.15g}"
+        if getattr(each, "le", None) is not None:
+            high = f"{each.le:.15g}"
+    if low and high:
+        return f"{low} to {high}"
+    return f"{low} or more" if low else f"{high} or less"
+
+
 def fault(message: str, *place: str | int, other: Place = ()) -> ValidationError:
     """Return an error at a place below the value that is being validated, to be raised.
 
@@ -235,11 +316,32 @@ def only(error: ValidationError, wanted: Callable[[Place], bool]) -> ValidationE
 
 
 def message_of(item: ErrorDetails) -> str:
-    """Return what is wrong at a place; of a wrong type what was given and what is wanted."""
-    wanted = _WANTED.get(item["type"])
-    if wanted is None or "password" in str(item["loc"][-1:]):
+    """Return what is wrong at a place, in plain words: what was given, and what is wanted."""
+    what, given, ctx = item["type"], item["input"], item.get("ctx", {})
+    if "message" in ctx or what == "value_error":
         return item["msg"].removeprefix("Value error, ")
-    return f"{_shown(item['input'])} is {wanted}"
+    if what == "extra_forbidden":
+        return "there is no such key"
+    if what == "missing":
+        return "must be given"
+    if "password" in str(item["loc"][-1:]):
+        return "no text; write it in quotes" if what == "string_type" else item["msg"]
+    if what == "tuple_type" and isinstance(given, dict) and item["loc"]:
+        name = ".".join(part for part in item["loc"] if isinstance(part, str))
+        return f"there may be several; write it as [[{name}]]"
+    if what == "literal_error":
+        return f"{_shown(given)} is not possible; write {ctx['expected']}"
+    if what in ("string_too_short", "too_short"):
+        return "must not be empty" if ctx["min_length"] == 1 else f"fewer than {ctx['min_length']}"
+    if what == "string_too_long":
+        return f"{_shown(given)} has {len(given)} characters; {ctx['max_length']} is the most"
+    if what == "too_long":
+        return f"{ctx['actual_length']} are given; {ctx['max_length']} is the most"
+    if what == "string_pattern_mismatch":
+        hint = _ALLOWED.get(ctx["pattern"], f"it must match {ctx['pattern']}")
+        return f"{_shown(given)} is not possible; {hint}"
+    wanted = _WANTED.get(what)
+    return item["msg"] if wanted is None else f"{_shown(given)} is {wanted}"
 
 
 def _shown(value: object) -> str:

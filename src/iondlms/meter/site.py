@@ -98,6 +98,10 @@ class Member(MeterSection):
 class Site(FrameworkSections):
     """Meters on shared lines. The sections beside them hold for each meter."""
 
+    strays: ClassVar[Mapping[str, str]] = {
+        "port": "meters on lines have no [[port]]; see their [[line]], and `port` of each [[meter]]"
+    }
+
     meter: tuple[Member, ...]
     line: tuple[AnyLine, ...] = ()
 

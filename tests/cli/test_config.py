@@ -14,6 +14,7 @@ from iondlms.ion import MODELS, Framework
 from iondlms.meter import Config, MeterHost, Site, load, load_site
 from iondlms.meter.framework import framework_of
 from iondlms.meter.written import as_toml, first_file
+from iondlms.sources.modbus_map import BUILT_IN, load_map
 
 FULL = """
 [meter]
@@ -271,6 +272,57 @@ def test_init_never_writes_over_a_file(tmp_path: Path) -> None:
 
 def test_init_prints_without_a_file() -> None:
     assert run("init").stdout == first_file("ION8650")
+
+
+# --- maps -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_map_is_written_to_be_changed(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "mine.toml"
+    done = run("map", name.upper(), "-o", str(file))
+    assert (done.returncode, done.stdout) == (0, "")
+    assert f'map = "{file}"' in done.stderr
+    assert load_map(str(file)) == load_map(name)
+    assert run("map", name).stdout == file.read_text("utf-8")
+    assert "is there already" in run("map", name, "-o", str(file)).stderr
+
+
+def test_a_map_that_there_is_not() -> None:
+    done = run("map", "pm5000")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"iondlms: no map is called 'pm5000'; there are {', '.join(BUILT_IN)}\n"
+
+
+# --- who may set the clock --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[[port]]\nname = 'COM1'\ndevice = '/dev/x'\n", True),
+        ("[[port]]\nprotocol = 'ION'\n[[port]]\nname = 'COM1'\ndevice = '/dev/x'\n", True),
+        ("[[port]]\nname = 'COM1'\ndevice = '/dev/x'\n[[port]]\nname = 'ETHERNET'\n", False),
+        ("[[port]]\nname = 'COM1'\ndevice = '/dev/x'\n[clock]\ntime_sync_source = 'COM1'\n", False),
+    ],
+)
+def test_check_notes_that_nobody_may_set_the_clock(tmp_path: Path, text: str, told: bool) -> None:
+    note = (
+        "note: clock.time_sync_source: only ETHERNET may set the clock, and no port here is that; write"
+        ' time_sync_source = "COM1" to let it\n'
+    )
+    with_password = run("check", str(written(tmp_path, "[meter]\npassword = '1234'\n" + text)))
+    assert (with_password.returncode, with_password.stderr) == (0, note if told else "")
+    # Without a password there is no client that could.
+    assert run("check", str(written(tmp_path, text))).stderr == ""
+
+
+def test_check_notes_it_once_for_the_meters_of_a_line(tmp_path: Path) -> None:
+    text = SITE.replace("count = 2", "count = 2\npassword = 'x'").replace(
+        'source = "COM1"', 'source = "ETHERNET"'
+    )
+    done = run("check", str(written(tmp_path, text)))
+    assert (done.returncode, done.stderr.count("only ETHERNET may set the clock")) == (0, 1)
 
 
 # --- what a change clears -----------------------------------------------------------------------------------

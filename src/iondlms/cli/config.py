@@ -13,12 +13,13 @@ from pydantic import TypeAdapter
 from iondlms.cli.serve import settings_of
 from iondlms.errors import LocalError
 from iondlms.ion.factory import model as find_model
-from iondlms.meter.config import Config
+from iondlms.meter.config import Config, no_port_sets_the_clock
 from iondlms.meter.kept import cleared_on_disk
 from iondlms.meter.lines import notes_of
 from iondlms.meter.links import not_exported
 from iondlms.meter.site import Site, load_checked, load_site
 from iondlms.meter.written import as_toml, first_file
+from iondlms.sources import map_text
 
 __all__ = ["config"]
 
@@ -37,6 +38,7 @@ def config() -> None:
     iondlms config check meter.toml
     iondlms config show meter.toml --set clock.zone=Europe/Madrid
     iondlms config schema > iondlms.schema.json
+    iondlms config map ion9000 -o board.toml
     """
 
 
@@ -50,10 +52,28 @@ def init(model: str, output: Path | None) -> None:
     iondlms config init --model ION9000 -o meter.toml
     """
     found = find_model(model).name
-    text = first_file(found)
+    if _written(first_file(found), output):
+        click.echo(f"{output}: the default framework of an {found}; iondlms serve {output}", err=True)
+
+
+@config.command("map")
+@click.argument("name")
+@click.option("-o", "--output", type=_FILE, help="A file that is not there yet; else it is printed.")
+def modbus_map(name: str, output: Path | None) -> None:
+    """Write the Modbus map NAME, to change it: which registers of another meter hold what.
+
+    \b
+    iondlms config map ion9000 -o board.toml
+    """
+    if _written(map_text(name), output):
+        click.echo(f'{output}: name it in [source] with map = "{output}"; it must end in .toml', err=True)
+
+
+def _written(text: str, output: Path | None) -> bool:
+    """Print a text, or write it into a new file and return True; LocalError if it cannot be written."""
     if output is None:
         click.echo(text, nl=False)
-        return
+        return False
     try:
         with output.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -61,7 +81,7 @@ def init(model: str, output: Path | None) -> None:
         raise LocalError(f"{output} is there already; name another file, or move that one away") from error
     except OSError as error:
         raise LocalError(f"{output} cannot be written: {error.strerror}") from error
-    click.echo(f"{output}: the default framework of an {found}; iondlms serve {output}", err=True)
+    return True
 
 
 @config.command()
@@ -77,7 +97,11 @@ def check(file: Path, settings: tuple[str, ...]) -> None:
     meters = [made] if isinstance(made, Config) else [meter for _, meter in made.meters()]
     count = "" if isinstance(made, Config) else f", {len(meters)} meters"
     click.echo(f"{file}: right{count}")
-    notes = [*notes_of(made), *(line for meter in meters for line in cleared_on_disk(meter))]
+    notes = [
+        *notes_of(made),
+        *(line for meter in meters for line in no_port_sets_the_clock(meter)),
+        *(line for meter in meters for line in cleared_on_disk(meter)),
+    ]
     # Many meters of one file have the same modules.
     for note in dict.fromkeys([*(line for meter in meters for line in not_exported(meter)), *notes]):
         click.echo(f"note: {note}", err=True)

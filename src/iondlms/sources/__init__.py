@@ -6,7 +6,7 @@ from .callable import CallableLoad, CallableMeter
 from .faults import Fault, FaultyLoad
 from .kinds import LiveSource, SimulatedSettings, SourceSettings, make_source
 from .modbus import ModbusMeter, ModbusSettings
-from .modbus_map import load_map
+from .modbus_map import load_map, map_text
 from .replay import Replay, ReplaySettings, replay
 from .simulated import SimulatedLoad
 
@@ -25,5 +25,6 @@ __all__ = [
     "SourceSettings",
     "load_map",
     "make_source",
+    "map_text",
     "replay",
 ]

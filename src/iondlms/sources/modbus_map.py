@@ -18,7 +18,7 @@ from typing import Any, Final
 from iondlms.errors import LocalError
 from iondlms.ion import QUANTITIES, Kind, rounded
 
-__all__ = ["BUILT_IN", "Block", "MappedValue", "ModbusMap", "load_map"]
+__all__ = ["BUILT_IN", "Block", "MappedValue", "ModbusMap", "load_map", "map_text"]
 
 BUILT_IN: Final = {
     "ion9000": "ion9000",
@@ -129,12 +129,19 @@ class ModbusMap:
         return _plan(self.values, self.largest_request, self.largest_gap)
 
 
+def map_text(name: str) -> str:
+    """Return the file of a map that comes with the program, to change a copy of it; LocalError for none."""
+    built_in = BUILT_IN.get(name.lower())
+    if built_in is None:
+        raise LocalError(f"no map is called {name!r}; there are {', '.join(BUILT_IN)}")
+    return (resources.files(__package__) / "maps" / f"{built_in}.toml").read_text(encoding="utf-8")
+
+
 def load_map(name: str) -> ModbusMap:
     """Return a map that comes with the program, or that of a file; LocalError lists all that is wrong."""
-    built_in = BUILT_IN.get(name.lower())
     try:
-        if built_in is not None:
-            text = (resources.files(__package__) / "maps" / f"{built_in}.toml").read_text(encoding="utf-8")
+        if name.lower() in BUILT_IN:
+            text = map_text(name)
         elif name.endswith(".toml"):
             text = Path(name).read_text(encoding="utf-8")
         else:

@@ -160,6 +160,7 @@ def test_reload_reads_the_configuration_again(served: Served) -> None:
         (["fault", "drop", "3"], "drop takes no VALUE; delay, silence"),
         (["fault", "clock-stepp"], "ACTION: 'clock-stepp' is none; did you mean 'clock-step'?"),
         (["fault", "power-cut", "1s", "--at", "2001-01-01"], "--at 2001-01-01T00:00:00.000+00:00 is past"),
+        (["fault", "power-cut", "5s"], "power-cut: say when: --at now, --at TIME, or at which frames"),
         (["fault", "delay"], "VALUE or --for: delay takes some time; say how long"),
         (["fault", "drop", "--port", "COM7"], "there is no port 'COM7'; there are ETHERNET, and all"),
         (["fault", "drop", "--obis", "1.2"], "--obis:"),
@@ -176,6 +177,36 @@ def test_reload_reads_the_configuration_again(served: Served) -> None:
 )
 def test_what_is_no_command_is_one_line(served: Served, words: list[str], message: str) -> None:
     assert served.refused(*words).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("words", "at_once"),
+    [
+        (["power_cut", "5s"], "power cut 5s"),
+        (["clock-step", "30"], "clock step 30"),
+        (["master-reset"], "master-reset"),
+        (["freeze", "5m", "--port", "ETHERNET"], "source freeze 5m"),
+        (["ethernet-off", "5s"], "ethernet off"),
+    ],
+)
+def test_a_fault_of_the_meter_names_the_command_that_does_it_at_once(
+    served: Served, words: list[str], at_once: str
+) -> None:
+    assert served.refused("fault", *words).endswith(f"`iondlms ctl {served.place} {at_once}`")
+
+
+def test_now_is_an_instant(served: Served) -> None:
+    armed = served.ctl("fault", "freeze", "1s", "--at", "now", "-o", "json")
+    number = json.loads(armed)[0]["number"]
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        (fault,) = [
+            each for each in json.loads(served.ctl("faults", "-o", "json")) if each["number"] == number
+        ]
+        if fault["fired"]:
+            break
+    assert fault["fired"] == 1
+    served.ctl("clear", str(number))
 
 
 def test_the_seventeenth_at_once_is_told_and_gets_the_status_of_no_connection(served: Served) -> None:

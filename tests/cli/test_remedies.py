@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from iondlms.cli import conformance as verb
+from iondlms.cli.clock import clock
+from iondlms.cli.objects import objects
+from iondlms.cli.ping import ping
 from iondlms.cli.profile import profile
 from iondlms.client import blocking
 from iondlms.client.errors import LinkError
 from iondlms.client.url import seconds_of
+from iondlms.codec import make
 from iondlms.conformance import Result, Verdict
 from iondlms.errors import (
     AccessError,
@@ -26,8 +31,8 @@ from iondlms.errors import (
 @pytest.mark.parametrize(
     ("error", "hint"),
     [
-        (ObjectUndefined, "; `iondlms objects URL` lists the profiles it has"),
-        (ObjectClassInconsistent, "; `iondlms objects URL` lists the profiles it has"),
+        (ObjectUndefined, "; `iondlms objects URL` lists what it has"),
+        (ObjectClassInconsistent, "; `iondlms objects URL` lists what it has"),
         (TemporaryFailure, "; try again later"),
         (ReadWriteDenied, "; try another client"),
         (ScopeOfAccessViolated, "; the meter does not select so"),
@@ -47,6 +52,30 @@ def test_each_refusal_of_a_profile_has_its_own_remedy(
     assert isinstance(raised, error)
     assert str(raised).startswith(f"load: the meter refuses it: no{hint}")
     assert hint or str(raised).endswith(" no")
+
+
+@pytest.mark.parametrize(
+    ("verb", "method", "named"),
+    [
+        (ping, "get", "name"),
+        (ping, "clock", "clock"),
+        (clock, "clock", "clock"),
+        (objects, "objects", "association"),
+    ],
+)
+def test_what_is_refused_has_its_name(
+    monkeypatch: pytest.MonkeyPatch, verb: click.Command, method: str, named: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise TemporaryFailure("temporary-failure (2)")
+
+    monkeypatch.setattr(blocking.Client, "__enter__", lambda self: self)
+    monkeypatch.setattr(blocking.Client, "__exit__", lambda *_: None)
+    monkeypatch.setattr(blocking.Client, "get", lambda *_: make.octet_string(b"ION"))
+    monkeypatch.setattr(blocking.Client, method, refuse)
+    raised = CliRunner().invoke(verb, ["tcp://127.0.0.1:1"]).exception
+    assert isinstance(raised, TemporaryFailure)
+    assert str(raised) == f"{named}: the meter refuses it: temporary-failure (2); try again later"
 
 
 def test_a_refused_link_says_what_to_try() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -142,3 +143,11 @@ def test_errors_are_one_line(words: list[str], part: str) -> None:
 
 def test_it_is_a_verb() -> None:
     assert {"scan", "sniff"} <= set(VERBS)
+
+
+def test_a_device_of_this_folder_is_no_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with Pty() as pty:
+        (tmp_path / "tB").symlink_to(pty.path)
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(LocalError, match=r"^tB is a device here: write \./tB or serial:tB"):
+            run("tB", "--fast")

@@ -68,7 +68,10 @@ def test_it_tells_where_it_listens_and_then_that_it_is_ready() -> None:
         (["--unit-id", "10000"], "unit_id"),
         (["--listen", "nowhere"], "'nowhere' is no listening address"),
         (["--set", "long_answers"], "write it as KEY=VALUE"),
-        (["--set", "long_answers=both"], "meter.long_answers: Input should be 'block' or 'segment'"),
+        (
+            ["--set", "long_answers=both"],
+            "meter.long_answers: 'both' is not possible; write 'block' or 'segment'",
+        ),
         (["--set", "colour=red"], "meter.colour: there is no such key"),
         (["--set", "clock.zone=Europe/Atlantis"], "no time zone is called 'Europe/Atlantis'"),
         (["--set", "revision=100"], "firmware 100 has no DLMS"),
@@ -78,7 +81,7 @@ def test_it_tells_where_it_listens_and_then_that_it_is_ready() -> None:
             "meter.password_file: /nonexistent/password cannot be read",
         ),
         (["--password", "x" * 33], "a password has 1 to 32 octets"),
-        (["/nonexistent/meter.toml"], "/nonexistent/meter.toml: cannot be read"),
+        (["/nonexistent/meter.toml"], "/nonexistent/meter.toml: there is no such file"),
     ],
 )
 def test_a_wrong_setting_is_one_line_that_names_it(words: list[str], told: str) -> None:

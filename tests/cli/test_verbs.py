@@ -137,19 +137,19 @@ def test_read(url: str) -> None:
 def test_the_clock_is_read_and_set(url: str, tmp_path: Path) -> None:
     (reading,) = documents(ok("clock", url, "-o", "json"))
     assert reading["deviation_min"] in (-60, -120)
-    assert abs(reading["apart_s"]) < 5
+    assert abs(reading["clock_apart_s"]) < 5
     secret = tmp_path / "password"
     secret.write_text(PASSWORD + "\n", encoding="utf-8")
     wanted = datetime.now(UTC) + timedelta(hours=3)
     words = ("clock", url, "--set", wanted.isoformat(), "--password-file", str(secret), "-o", "json")
     (before,) = documents(ok(*words, "--dry-run"))
-    assert abs(before["apart_s"]) < 5
+    assert abs(before["clock_apart_s"]) < 5
     before, after = documents(ok(*words, "--force"))
     assert (before["when"], after["when"]) == ("before", "after")
     assert abs(datetime.fromisoformat(after["utc"]) - wanted) < timedelta(seconds=5)
     back = ("clock", url, "--set", "now", "--limit", "181m", "-o", "json")
     (set_back,) = documents(ok(*back, IONDLMS_PASSWORD=PASSWORD))[1:]
-    assert abs(set_back["apart_s"]) < 2
+    assert abs(set_back["clock_apart_s"]) < 2
 
 
 def test_a_long_step_is_told_and_not_made(url: str) -> None:
@@ -174,7 +174,7 @@ def test_a_long_step_is_told_and_not_made(url: str) -> None:
     assert "give --force or --limit" in done.stderr
     assert done.stdout == ""
     (reading,) = documents(ok("clock", url, "-o", "json"))
-    assert abs(reading["apart_s"]) < 5
+    assert abs(reading["clock_apart_s"]) < 5
 
 
 def test_the_trace_shows_octets_and_hides_the_password(url: str, tmp_path: Path) -> None:
@@ -336,10 +336,57 @@ def test_the_wrapper_says_that_it_knows_no_unit(url: str) -> None:
 
 def test_a_denied_clock_set_and_refused_profiles_say_what_to_try(url: str, tmp_path: Path) -> None:
     done = run("profile", url, "1-0:99.77.0*255")
-    assert "lists the profiles it has" in done.stderr
+    assert "lists what it has" in done.stderr
     (tmp_path / "password").write_text(PASSWORD, encoding="utf-8")
     with meter(tmp_path, "--set", "clock.time_sync_source=COM1", password=PASSWORD) as port:
         words = ("--set", "now", "--limit", "1h", "--password-file", str(tmp_path / "password"))
         done = run("clock", f"tcp://127.0.0.1:{port}?unit=100", *words)
     assert done.returncode != 0
     assert "read-write-denied (3); the port may not be the meter's Time Sync Source" in done.stderr
+
+
+WRONG_UNIT = "unit=101 did not answer over HDLC, and the TCP wrapper, over which somebody does, names no unit"
+
+
+def test_another_meter_that_answers_over_the_wrapper_is_told_and_never_set(url: str, tmp_path: Path) -> None:
+    other = f"{url.replace('unit=100', 'unit=101')}&timeout=300ms"
+    done = run("profile", other, "load", "--last", "1", "-o", "jsonl")
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr.count(WRONG_UNIT) == 1
+    assert done.stderr.startswith("W! ")
+    assert run("profile", other, "load", "--last", "1", "-w").stderr == ""  # any will do
+    assert WRONG_UNIT not in run("ping", url.partition("?")[0]).stderr
+    by_option = run("read", f"{url.partition('?')[0]}?timeout=300ms", "kWh-del", "-s", "101")
+    assert WRONG_UNIT in by_option.stderr
+    (tmp_path / "password").write_text(PASSWORD, encoding="utf-8")
+    words = ("clock", other, "--set", "now", "--force", "--password-file", str(tmp_path / "password"))
+    refusal = run(*words)
+    assert refusal.returncode == 2
+    assert f"iondlms: nothing is set: {WRONG_UNIT}" in refusal.stderr
+    assert "sent" not in refusal.stderr
+    dry = run(*words, "--dry-run")
+    assert f"W! without --dry-run: nothing is set: {WRONG_UNIT}" in dry.stderr
+
+
+def test_a_scan_of_units_that_finds_the_wrapper_names_no_unit(url: str) -> None:
+    place = url.partition("?")[0]
+    (found,) = documents(ok("scan", place, "--units", "2-4", "--fast", "-o", "json"))
+    assert found["framing"] == "wrapper"
+    assert "unit=" not in found["url"]
+    assert found["unit"] is None
+    assert "the wrapper, which names no unit" in ok("scan", f"{place}?unit=7", "--fast")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("+30s", "--set '+30s' is no time to set; write now, or ISO 8601 with its offset"),
+        ("2026-11-22T14:00", "add the offset, as in 2026-11-22T14:00+01:00 or Z"),
+    ],
+)
+def test_a_time_to_set_that_is_none_says_what_would_be(url: str, text: str, told: str) -> None:
+    done = run("clock", url, "--set", text)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "2026-11-22," not in done.stderr

@@ -337,6 +337,10 @@ LOCAL = NEWEST.replace(tzinfo=None)
         ({"start": NEWEST, "end": NEWEST, "piece": timedelta(0)}, "a minute"),
         ({"columns": ["kWh-del"]}, "no column of this profile; there are clock, status, kWh-del-int"),
         ({"columns": ["?"]}, "nothing is called"),
+        ({"columns": "kWh-del"}, "no column of this profile; there are clock, status, kWh-del-int"),
+        ({"start": "2026-11-22"}, r"start='2026-11-22' is no datetime; .*fromisoformat\('2026-11-22'\)"),
+        ({"end": 5}, r"end=5 is no datetime; write datetime.fromisoformat\('2026-"),
+        ({"start": NEWEST.date()}, "is no datetime"),
     ],
 )
 def test_meaningless_requests(url: str, arguments: dict[str, Any], text: str) -> None:
@@ -537,3 +541,45 @@ def test_meter_is_left_as_it_was(url: str) -> None:
         client.profile("load")
         client.get_all("load")
     assert meter.ion.recorders["Load Profile"].log.count == rows
+
+
+def test_one_column_need_not_be_a_list(url: str) -> None:
+    listed = run(url, "profile", "load", last=2, columns=["kWh-del-int"])
+    assert [column.title for column in listed.columns] == ["kWh-del-int"]
+    assert run(url, "profile", "load", last=2, columns="kWh-del-int") == listed
+    code = listed.columns[0].captured.logical_name
+    assert run(url, "profile_columns", "load", last=2, columns=code).profile() == listed
+
+
+def test_a_quantity_is_scaled_and_has_its_unit(url: str) -> None:
+    integer = run(url, "get", "PF-sign-mean").integer()
+    assert run(url, "quantity", "PF-sign-mean") == (Decimal(integer).scaleb(-3), "")
+    energy = run(url, "quantity", "kWh-del")
+    assert energy == (Decimal(run(url, "get", "kWh-del").integer()), "Wh")
+    assert str(energy) == f"{energy.value} Wh"
+    assert run(url, "quantity", ObisCode.parse("1-1:1.8.0*255"), 2, 3) == energy
+    meter = make_meter()
+    for name, told in (
+        ("clock", "attribute 2 of class 8 is not scaled"),
+        ("kWh-del:3", "attribute 3 of class"),
+    ):
+        with Lines(meter).client(url) as client, pytest.raises(LocalError, match=told):
+            client.quantity(name)
+
+
+def test_the_scaler_of_a_quantity_is_read_once(url: str) -> None:
+    hooks, _, apdus = watched()
+    with Lines(make_meter()).client(url, hooks=hooks) as client:
+        asked = []
+        for _ in range(3):
+            before = len(apdus)
+            client.quantity("PF-sign-mean")
+            asked.append((len(apdus) - before) // 2)
+    assert asked == [2, 1, 1]
+
+
+def test_the_clock_is_set_to_a_datetime_and_nothing_else(url: str) -> None:
+    with Lines(make_meter()).client(f"{url}?{SETTING}", PASSWORD) as client:
+        for method in (client.set_clock, client.clock_step):
+            with pytest.raises(LocalError, match="'now' is no datetime"):
+                method("now")  # type: ignore[arg-type]

@@ -13,12 +13,15 @@ from iondlms.client import (
     AssociationRefused,
     LinkError,
     NoAnswer,
+    NotDlms,
     OutcomeUnknown,
     ServiceRefused,
     Target,
     TransferBroken,
 )
 from iondlms.client.endpoint import ClientEndpoint
+from iondlms.client.names import CLOCK
+from iondlms.client.session import Operation
 from iondlms.codec import axdr, make
 from iondlms.codec.reader import Reader
 from iondlms.errors import (
@@ -34,6 +37,7 @@ from iondlms.hdlc import Event, Frame, Secondary, ServerAddress
 from iondlms.hdlc.deframer import Deframer
 from iondlms.wrapper import Wpdu
 from iondlms.xdlms import (
+    AttributeDescriptor,
     ConfirmedServiceError,
     Conformance,
     ExceptionResponse,
@@ -492,6 +496,76 @@ def test_auto_tries_hdlc_then_the_wrapper_and_remembers() -> None:
     tried.clear()
     client.open()
     assert tried == [b"\x00\x01"]
+
+
+def wrapper_alone(now: float) -> Scripted:
+    def answer(data: bytes) -> bytes | None:
+        if data[:1] == b"\x7e":
+            return None
+        wpdu = Wpdu.decode(data)
+        return wpdu.reply(meter(value)(wpdu.apdu or b"") or b"")
+
+    return Scripted(answer)
+
+
+@pytest.mark.parametrize("url", ["tcp://m?unit=101", "tcp://m?unit=100"])
+def test_a_unit_that_was_named_and_may_be_another_is_doubted_and_not_set(url: str) -> None:
+    lines = Lines(wrapper_alone)
+    with lines.client(f"{url}&client=1&auth=low", b"12345678") as client:
+        assert client.session.doubt is not None
+        assert client.session.doubt.startswith(f"{url[8:]} did not answer over HDLC")
+        assert client.get("name") == make.octet_string(b"ION")  # reading is done all the same
+        sent = len(lines.lines)
+        with pytest.raises(LocalError, match=r"^nothing is set: unit=10"):
+            drive(client.session.set(AttributeDescriptor(8, CLOCK, 2), make.octet_string(bytes(12))))
+        assert len(lines.lines) == sent
+
+
+@pytest.mark.parametrize("url", ["tcp://m", "wrapper://m?unit=101", "tcp://m?unit=101&framing=wrapper"])
+def test_a_unit_that_nobody_named_or_minds_is_not_doubted(url: str) -> None:
+    with Lines(wrapper_alone).client(url) as client:
+        assert client.session.framing == "wrapper"
+        assert client.session.doubt is None
+
+
+def drive(operation: Operation[None]) -> None:
+    with pytest.raises(StopIteration):
+        next(operation)
+
+
+@pytest.mark.parametrize(
+    ("octets", "told"),
+    [
+        (b"SSH-2.0-x\r\n", "begins with 'SSH-2.0-x'; try another port"),
+        (bytes(range(1, 40)), "begins with 01 02 03 04 05 06 07 08 09 0A 0B 0C; try"),
+    ],
+)
+@pytest.mark.parametrize("scheme", ["tcp", "hdlc", "wrapper"])
+def test_octets_of_neither_framing_are_no_meter(scheme: str, octets: bytes, told: str) -> None:
+    with pytest.raises(NotDlms, match=told):
+        Lines(lambda now: Scripted(lambda data: octets)).client(f"{scheme}://m?timeout=1s").open()
+
+
+@pytest.mark.parametrize("octets", [b"\x7e\xa0\x07\x03\x03\x00\x00\x00\x7e", b"\x00\x01\x00\x01\x00"])
+def test_a_damaged_answer_is_still_that_of_a_meter(octets: bytes) -> None:
+    with pytest.raises((NoAnswer, LinkError)):
+        Lines(lambda now: Scripted(lambda data: octets)).client("tcp://m?timeout=1s").open()
+
+
+@pytest.mark.parametrize(
+    ("retries", "told"), [(0, "no answer;"), (1, "after 1 repetition;"), (2, "after 2 repetitions;")]
+)
+def test_silence_is_told_in_words(retries: int, told: str) -> None:
+    lines = Lines(lambda now: Scripted(lambda data: b""))
+    with pytest.raises(NoAnswer, match=told):
+        lines.client(f"hdlc://m?timeout=1s&retries={retries}").open()
+
+
+def test_auto_asks_no_oftener_than_it_is_told() -> None:
+    lines = Lines(lambda now: Scripted(lambda data: b""))
+    with pytest.raises(NoAnswer):
+        lines.client("tcp://m?timeout=1s&retries=0").open()
+    assert lines.now == 2  # once as HDLC, once as wrapper
 
 
 @pytest.mark.parametrize("url", ["tcp://m", "hdlc://m", "wrapper://m"])

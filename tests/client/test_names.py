@@ -75,3 +75,9 @@ def test_attribute_behind_the_code(text: str) -> None:
 def test_unknown_name_tells_what_to_write(text: str, hint: str) -> None:
     with pytest.raises(LocalError, match=hint):
         resolve(text)
+
+
+@pytest.mark.parametrize("text", ["nosuch", "kwh-dell"])
+def test_what_is_not_there_says_where_names_are_listed(text: str) -> None:
+    with pytest.raises(LocalError, match=r"; `iondlms objects URL` lists what a meter has$"):
+        resolve(text)

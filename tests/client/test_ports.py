@@ -21,7 +21,7 @@ from tests.ports.reading import ROWS, endpoint, expected, make_meter
 from tests.ports.serial_servers import free_port, pyserials_server, running
 from tests.ports.telephone import CallingLine, HayesModem, Network, Subscriber
 
-from iondlms.client import Client, NoAnswer, Target, blocking
+from iondlms.client import Client, Hooks, NoAnswer, Target, blocking
 from iondlms.client import client as async_client
 from iondlms.client.line import SerialLine
 from iondlms.errors import PortError
@@ -32,7 +32,7 @@ from iondlms.ports.modem import ModemEndpoint, ModemSetup, ModemState
 from iondlms.ports.optical import SignOnEndpoint, SignOnSetup
 from iondlms.ports.serial import LineSettings
 from iondlms.ports.serial_port import SerialPort
-from iondlms.ports.sign_on import Identification
+from iondlms.ports.sign_on import Identification, acknowledge, request
 from iondlms.ports.tcp import TcpPort
 
 NUMBER: Final = "5551234"
@@ -103,6 +103,30 @@ async def test_optical_with_sign_on(most: int) -> None:
             await asyncio.sleep(0.5)  # the meter goes back to 300 baud
             async with Client(url) as client:
                 assert len(await client.objects()) == expected().objects
+
+
+async def test_the_octets_of_a_sign_on_are_shown() -> None:
+    def make(now: float) -> Endpoint:
+        setup = SignOnSetup(Identification("SCH", 9600, "ION8650"), release_s=0.0)
+        return SignOnEndpoint(endpoint(make_meter()), setup)
+
+    seen: list[bytes] = []
+    hooks = Hooks(on_octets=lambda direction, octets, now: seen.append(octets))
+    with Wire() as wire:
+        async with served(LineSettings(wire.meter.path, baud=300), make):
+            url = f"optical:{wire.client.path}?mode_e=1"
+
+            def open_blocking() -> None:
+                with blocking.connect(url, hooks=hooks):
+                    pass
+
+            await asyncio.to_thread(open_blocking)
+            assert b"".join(seen).count(request("")) == 1
+            assert b"".join(seen).count(acknowledge(9600)) == 2  # and its confirmation
+            seen.clear()
+            async with Client(url, hooks=hooks):
+                pass
+            assert b"".join(seen).count(acknowledge(9600)) == 2
 
 
 async def test_optical_without_sign_on() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import copy
+import pickle
 from array import array
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -247,3 +249,19 @@ def test_columns_are_equal_by_what_they_hold() -> None:
 def test_newest_of_a_meter() -> None:
     found: ProfileColumns = run(URL, "profile_columns", "load", last=1)
     assert datetime.fromtimestamp(found.instants[0] / 1000, UTC) == NEWEST
+
+
+@pytest.mark.parametrize("range_", [{}, {"last": 3}, {"columns": ["kWh-del-int", "kWh-rec-int"]}])
+def test_pickled_and_copied_they_are_the_same(range_: dict[str, Any]) -> None:
+    with Lines(make_meter()).client("hdlc://m") as client:
+        found = client.profile_columns("load", **range_)
+    for again in (pickle.loads(pickle.dumps(found)), copy.deepcopy(found)):
+        assert again == found
+        agrees(again, found.profile())
+        assert again.between(None, NEWEST) == found.between(None, NEWEST)
+
+
+def test_they_show_rows_and_columns() -> None:
+    with Lines(make_meter()).client("hdlc://m") as client:
+        found = client.profile_columns("load", last=3, columns=["kWh-del-int", "kWh-rec-int"])
+    assert repr(found) == "<ProfileColumns: 3 rows of time, kWh-del-int, kWh-rec-int>"

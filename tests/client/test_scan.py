@@ -20,7 +20,7 @@ from iondlms.ports.endpoint import LineState
 from iondlms.ports.line import Pace
 from iondlms.ports.memory import Faults, NullModem
 from iondlms.ports.optical import OpticalTransport, SignOnEndpoint, SignOnSetup
-from iondlms.ports.sign_on import Identification
+from iondlms.ports.sign_on import Identification, acknowledge, request
 
 METER = make_meter(0)
 DEVICE = Target.parse("serial:/dev/ttyUSB0")
@@ -214,6 +214,23 @@ def test_the_sign_on_is_found() -> None:
     assert found.identification is not None
     assert "ION8650" in found.identification
     assert found.clients[0].says == "reads"
+
+
+def test_an_optical_port_without_sign_on_is_found() -> None:
+    bench = Bench(at_unit(102), 9600)
+    (found,) = bench.scan(Target.parse("optical:/dev/ttyUSB0"), fast=True)
+    assert str(found.target) == "optical:/dev/ttyUSB0?baud=9600&framing=8N1&unit=102&client=16"
+    assert "no sign-on" in bench.reports[0]
+
+
+def test_a_sign_on_is_found_right_behind_a_reading() -> None:
+    signed = SignOnEndpoint(at_unit(102), SignOnSetup(Identification("SCH", 9600, "ION8650")))
+    signed.receive_data(request(""), -2.0)
+    signed.receive_data(acknowledge(9600), -1.0)
+    signed.receive_data(Frame(bytes.fromhex("000200CD"), b"\x21", Control.DISC | 0x10).encode(), -0.1)
+    bench = Bench(lambda now: signed, 300)
+    (found,) = bench.scan(Target.parse("optical:/dev/ttyUSB0"), fast=True)
+    assert found.identification is not None
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.client.joined import START, make_meter
 
-from iondlms.client import Client, ClosedAtOnce, NoAnswer, blocking, connect
+from iondlms.client import Client, ClosedAtOnce, NoAnswer, NotDlms, blocking, connect
 from iondlms.errors import PortError
 from iondlms.ports.tcp import TcpPort
 
@@ -119,5 +119,29 @@ async def test_a_port_that_says_nothing() -> None:
     with pytest.raises(NoAnswer, match=r"not as HDLC: .*; nor as wrapper: "):
         await Client(url).open()
     with pytest.raises(NoAnswer):
+        await asyncio.to_thread(blocking.Client(url).open)
+    server.close()
+
+
+class _Web(asyncio.Protocol):
+    """A web server that is asked for what it does not know."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: Any = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._transport.write(b"HTTP/1.1 400 Bad Request\r\nServer: x\r\n\r\n")
+        self._transport.close()
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "hdlc", "wrapper"])
+async def test_what_is_no_meter_is_quoted(scheme: str) -> None:
+    server = await asyncio.get_running_loop().create_server(_Web, "127.0.0.1", 0)
+    place = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    url = f"{scheme}://{place}?timeout=1s&retries=0"
+    told = f"^no DLMS meter is at {place}: what answers there begins with 'HTTP/1.1 400 Bad Request';"
+    with pytest.raises(NotDlms, match=told):
+        await Client(url).open()
+    with pytest.raises(NotDlms, match=told):
         await asyncio.to_thread(blocking.Client(url).open)
     server.close()

@@ -211,3 +211,22 @@ def test_a_line_does_one_thing_after_the_other() -> None:
         SerialLine(settings, "modem")
     with pytest.raises(LocalError, match="dial="):
         SerialLine(settings, "serial", call=DialSetup("1"))
+
+
+def test_the_wrapper_has_no_unit_in_its_url_unless_one_was_named() -> None:
+    assert str(Target("m", framing="wrapper")) == "tcp://m:4059?framing=wrapper&client=16"
+    assert "unit=5" in str(Target("m", framing="wrapper", unit=5))
+    assert "unit=100" in str(Target("m", framing="hdlc"))
+
+
+@pytest.mark.parametrize(
+    ("target", "named"),
+    [
+        (Target.parse("tcp://m"), False),
+        (Target.parse("tcp://m?unit=100"), True),
+        (Target("m"), False),
+        (Target("m", unit=101), True),
+    ],
+)
+def test_whether_a_unit_was_named(target: Target, named: bool) -> None:
+    assert target.unit_named is named

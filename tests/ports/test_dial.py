@@ -19,6 +19,8 @@ from iondlms.ports.dial import (
     DialState,
     ModemTransport,
 )
+from iondlms.ports.dialogue import converse
+from iondlms.ports.endpoint import LineState
 from iondlms.ports.hayes import Result, ResultReader
 from iondlms.ports.modem import ModemEndpoint, ModemSetup, ModemState
 
@@ -181,6 +183,74 @@ def test_a_call_that_is_over_is_not_escaped_from() -> None:
         assert call.modem.commands[-2:] == ["ATD" + NUMBER, "ATH"]
         # DTR's second, and the answer to ATH.
         assert transport.now() - ended < 2.0
+
+
+@pytest.mark.parametrize("pins", [True, False])
+def test_a_call_that_only_seems_to_be_over_is_hung_up(pins: bool) -> None:
+    call = Call(pins)
+    transport = ModemTransport.connect(call.line, setup())
+    transport.receive(transport.now() + 1)
+    call.modem.say(b"\r\nNO CARRIER\r\n")  # what the other end wrote between two frames
+    with pytest.raises(PortError, match="has hung up"):
+        transport.receive(transport.now() + 1)
+    transport.close()
+    assert call.hung_up()
+
+
+@pytest.mark.parametrize("pins", [True, False])
+def test_a_caller_cannot_talk_the_meter_out_of_hanging_up(pins: bool) -> None:
+    call = Call(pins)
+    transport = ModemTransport.connect(call.line, setup())
+    transport.send(b"\r\nNO CARRIER\r\n")
+    assert call.hung_up()
+
+
+def test_the_words_of_the_modem_can_be_watched() -> None:
+    seen: list[tuple[str, bytes]] = []
+
+    def watch(direction: str, octets: bytes, now: float) -> None:
+        assert now <= call.network.now
+        seen.append((direction, octets))
+
+    call = Call()
+    transport = ModemTransport.connect(call.line, setup(), watch)
+    assert [direction for direction, _ in seen[:2]] == ["TX", "RX"]
+    assert b"ATD" + NUMBER.encode() + b"\r" in [octets for direction, octets in seen if direction == "TX"]
+    assert b"CONNECT" in seen[-1][1]
+    call.network.at(5.0, call.called.hang_up)
+    with pytest.raises(PortError, match="has hung up"):
+        transport.receive(transport.now() + 30)
+    assert b"NO CARRIER" in seen[-1][1]
+    transport.close()
+    assert seen[-2:] == [("TX", b"\rATH\r"), ("RX", b"\r\nOK\r\n")]
+
+
+def test_what_stands_behind_connect_is_watched_once() -> None:
+    seen: list[bytes] = []
+    said = [b"OK\r\n", b"CONNECT\r\n~~"]
+    dial = Dial(setup())
+
+    class Line:
+        def now(self) -> float:
+            return 0.0
+
+        def send(self, octets: bytes) -> None:
+            pass
+
+        def receive(self, deadline: float | None) -> bytes:
+            return said.pop(0)
+
+        def configure(self, state: LineState) -> None:
+            pass
+
+        def carrier(self) -> bool | None:
+            return None
+
+        def close(self) -> None:
+            pass
+
+    assert converse(dial, Line(), lambda _way, octets, _now: seen.append(octets)) == b"~~"
+    assert seen[-1] == b"CONNECT\r\n"
 
 
 @pytest.mark.parametrize(

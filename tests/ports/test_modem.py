@@ -262,6 +262,37 @@ def test_the_end_of_a_call(octets: bytes, silence: float, end: Result | None) ->
         assert (first or watch.receive(octets[cut:], now)) is end
 
 
+TEXT = Frame(
+    b"\x21", bytes.fromhex("000200C9"), 0x30, b"\xe6\xe7\x00\nNO CARRIER\rNO CARRIER\r~NO CARRIER\r"
+).encode()
+
+
+def test_a_frame_may_carry_the_words() -> None:
+    for cut in range(len(TEXT) + 1):
+        watch = EndOfCall(0.0)
+        assert watch.receive(b"~", 0.1) is None
+        assert watch.receive(TEXT[:cut], 0.2) is None
+        assert watch.receive(TEXT[cut:], 0.3) is None
+        assert watch.receive(b"", 5.0) is None
+        assert watch.receive(TEXT + TEXT[:3], 5.1) is None
+        assert watch.receive(TEXT[3:], 5.2) is None
+        assert watch.receive(b"NO CARRIER\r\n", 5.3) is Result.NO_CARRIER
+
+
+def test_a_call_that_ends_within_a_frame_has_ended_with_the_silence_behind() -> None:
+    for cut in range(3, len(TEXT) - 1):
+        watch = EndOfCall(0.0)
+        first = watch.receive(TEXT[:cut] + b"\r\nNO CARRIER\r\n", 0.2)
+        assert Result.NO_CARRIER in (first, watch.receive(b"", 2.0))
+    modem = in_state(ModemState.ONLINE)
+    assert modem.receive_data(TEXT[:12] + say("NO CARRIER"), 10.0) == b""
+    deadline = modem.next_deadline()
+    assert deadline is not None
+    assert deadline < 12.0
+    modem.handle_timeout(deadline)
+    assert modem.state is not ModemState.ONLINE
+
+
 def test_the_escape_may_take_its_time() -> None:
     watch = EndOfCall(0.0)
     assert watch.receive(b"+++", 2.0) is None
@@ -313,3 +344,16 @@ def test_a_hang_up_always_ends() -> None:
 def test_the_protocols() -> None:
     assert isinstance(make(), SteersLine)
     assert isinstance(make(), HearsCarrier)
+
+
+def test_a_modem_that_falls_back_to_commands_is_told_to_hang_up() -> None:
+    hang_up = HangUp(9600, over=True)
+    hang_up.start(0.0)
+    hang_up.receive_data(say("OK"), 0.1)  # &D1: DTR ends no call
+    said = []
+    now = 0.0
+    while not hang_up.done:
+        now = hang_up.next_deadline()
+        said.append(hang_up.handle_timeout(now))
+    assert [octets for octets in said if octets] == [b"\rATH\r", b"AT\r", b"+++", b"ATH\r"]
+    assert now < 12

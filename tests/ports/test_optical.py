@@ -29,6 +29,7 @@ from iondlms.ports.sign_on import (
     READER,
     Identification,
     Messages,
+    NoSignOn,
     ReaderState,
     SignOn,
     SignOnInput,
@@ -225,6 +226,83 @@ def test_after_disc_it_waits_a_little_and_goes_back() -> None:
     assert meter.wanted.baud == 300
 
 
+# What a reader that signs on at 300 baud is to a port at 9600: nothing, or octets that make no frame.
+NOISE = st.one_of(
+    st.binary(max_size=20).map(lambda octets: octets.replace(b"~", b"")),
+    st.sampled_from([request(""), acknowledge(9600), ION.encode(), b"\0", b"~", b"~~\xff"]),
+)
+
+
+@given(st.lists(st.tuples(NOISE, st.floats(0.1, 3)), max_size=80))
+def test_noise_keeps_it_from_300_baud_not_a_moment_longer(noise: list[tuple[bytes, float]]) -> None:
+    for said, due in ((SNRM + DISC, 6.0), (SNRM, 121.0), (b"", 121.0)):
+        meter = offered(make())
+        meter.receive_data(acknowledge(9600) + said, 1.0)
+        now = 1.0
+        for octets, pause in noise:
+            while (deadline := meter.next_deadline()) is not None and deadline <= now + pause:
+                meter.handle_timeout(deadline)
+                if meter.state is SignOnState.START:
+                    break
+            now += pause
+            if meter.state is SignOnState.START or now >= due:
+                break
+            assert meter.receive_data(octets, now) == b""
+        assert meter.state is SignOnState.HDLC or now + 3 > due
+        while meter.state is not SignOnState.START:
+            deadline = meter.next_deadline()
+            assert deadline is not None
+            assert deadline <= due + 1e-6
+            meter.handle_timeout(deadline)
+        assert meter.wanted.baud == 300
+
+
+def test_only_a_link_ends_the_wait_behind_disc() -> None:
+    asking = Frame(bytes.fromhex("000200C9"), b"\x21", 0x11).encode()  # RR
+    others = Frame(bytes.fromhex("000200CB"), b"\x21", 0x93).encode()
+    for said, answer in ((asking, 0x1F), (others, None)):
+        meter = offered(make())
+        meter.receive_data(acknowledge(9600) + SNRM + DISC, 1.0)
+        got = meter.receive_data(said, 3.0)
+        assert (Frame.decode(got).control if got else None) == answer  # DM
+        assert wait(meter) == pytest.approx(6.0)
+
+
+def test_half_a_frame_does_not_hide_a_disc() -> None:
+    meter = offered(make())
+    meter.receive_data(acknowledge(9600) + SNRM, 1.0)
+    meter.receive_data(b"~\xa0\x7d\x00", 2.0)
+    assert meter.receive_data(DISC, 4.0)  # RxTimeout has thrown the half frame away
+    assert wait(meter) == pytest.approx(9.0)
+
+
+def test_a_reader_that_comes_at_once_again_is_answered() -> None:
+    line, meter, options = joined()
+    for _ in range(2):
+        transport = OpticalTransport.connect(line, options)
+        transport.send(SNRM)
+        while len(transport.receive(transport.now() + 1)):
+            pass
+        transport.send(DISC)
+        while len(transport.receive(transport.now() + 1)):
+            pass
+    assert meter.wanted.baud == 9600
+
+
+def test_a_large_chunk_takes_time_that_grows_with_it() -> None:
+    copied = 0
+
+    class Counted(bytes):
+        def __getitem__(self, key):  # type: ignore[no-untyped-def]
+            nonlocal copied
+            got = bytes.__getitem__(self, key)
+            copied += len(got) if isinstance(got, bytes) else 1
+            return Counted(got) if isinstance(got, bytes) else got
+
+    make().receive_data(Counted(b"\n" * 4096), 1.0)
+    assert copied < 4 * 4096
+
+
 @given(st.lists(st.integers(0, 60), max_size=10))
 def test_any_cut_gives_the_same(cuts: list[int]) -> None:
     said = b"\0\0" + on_line("/?!\r\n\x06252\r\n") + SNRM
@@ -363,6 +441,35 @@ def test_a_sign_on_that_fails_says_how(meter: Endpoint, message: str) -> None:
     with pytest.raises(PortError, match=message):
         OpticalTransport.connect(line)
     assert line.now() < 20
+
+
+async def test_the_octets_of_a_sign_on_can_be_watched() -> None:
+    seen: list[tuple[str, bytes]] = []
+
+    def watch(direction: str, octets: bytes, now: float) -> None:
+        assert now == pytest.approx(line.now())
+        if seen and seen[-1][0] == direction == "RX":
+            octets = seen.pop()[1] + octets
+        seen.append((direction, octets))
+
+    whole = [
+        ("TX", request("")),
+        ("RX", ION.encode()),
+        ("TX", acknowledge(9600)),
+        ("RX", acknowledge(9600)),
+    ]
+    line, _, _ = joined()
+    OpticalTransport.connect(line, watch=watch)
+    assert seen == whole
+    seen.clear()
+    line, _, _ = joined()
+    await AsyncOpticalTransport.connect(AsyncNullModem(line), watch=watch)
+    assert seen == whole
+    seen.clear()
+    line = NullModem(Silent(), pace=PACE)
+    with pytest.raises(NoSignOn, match=r"try without mode_e.* 2 minutes"):
+        OpticalTransport.connect(line, watch=watch)
+    assert seen == [("TX", request(""))] * 3
 
 
 @pytest.mark.parametrize("kind", [FaultKind.DAMAGE, FaultKind.DROP, FaultKind.DOUBLE])

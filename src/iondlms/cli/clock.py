@@ -10,6 +10,7 @@ import click
 
 from iondlms.cli.options import Asker, instant_of, meter_options, output_option
 from iondlms.cli.output import Column, Form, Table, moment, write
+from iondlms.cli.refusals import refusing
 from iondlms.client import ClockReading, ClockStep
 from iondlms.client.url import seconds_of
 from iondlms.codec.datetimes import ClockStatus
@@ -18,6 +19,7 @@ from iondlms.errors import LocalError, ReadWriteDenied
 __all__ = ["clock"]
 
 _ENDS_TOLD: Final = 4
+_FORMS: Final = "now, or ISO 8601 with its offset, as 2026-11-22T14:00:00+01:00 or 2026-11-22T13:00:00Z"
 _DENIED: Final = (
     "the port may not be the meter's Time Sync Source (then use that one), "
     "or client 1 with its password is needed"
@@ -26,7 +28,7 @@ _DENIED: Final = (
 
 @click.command()
 @meter_options
-@click.option("--set", "wanted", metavar="now|T", help="Set it, as client 1: to now, or to an ISO 8601 time.")
+@click.option("--set", "wanted", metavar="now|T", help="Set it, as client 1, to ISO 8601 with its offset.")
 @click.option("--dry-run", is_flag=True, help="With --set: say all that would happen, and send nothing.")
 @click.option("--limit", metavar="T", default="5m", show_default=True, help="The longest step, either way.")
 @click.option("--force", is_flag=True, help="With --set: whatever the step.")
@@ -42,13 +44,13 @@ def clock(
     --limit is refused without --force: a clock so far off is a reason to look first.
 
     \b
-    iondlms clock tcp://127.0.0.1:4059?unit=100
-    iondlms clock tcp://127.0.0.1:4059?unit=100 --set now --password-file meter.password
+    iondlms clock "tcp://127.0.0.1:4059?unit=100"
+    iondlms clock "tcp://127.0.0.1:4059?unit=100" --set now --password-file meter.password
     """
     if wanted is None:
         if dry_run or force:
             raise LocalError(f"{'--dry-run' if dry_run else '--force'} goes with --set")
-        with asker.meter() as meter:
+        with refusing("clock"), asker.meter() as meter:
             reading = meter.clock()
         _tell({"": reading}, form, utc)
         if reading.suggests_inverted(datetime.now(UTC)):
@@ -58,10 +60,13 @@ def clock(
     most = timedelta(seconds=seconds_of("--limit", limit))
     with asker.meter(setting=True) as meter:
         # "now" is when the association stands, not when the command was typed.
-        step = meter.clock_step(datetime.now(UTC) if when is None else when)
+        with refusing("clock"):
+            step = meter.clock_step(datetime.now(UTC) if when is None else when)
         for line in _effects(step):
             click.echo(line, err=True)
-        refusal = None if force else _refusal(step, most)
+        # Of the wrong meter no force makes the right one.
+        doubt = meter.session.doubt
+        refusal = f"nothing is set: {doubt}" if doubt else None if force else _refusal(step, most)
         if refusal is not None:
             if not dry_run:
                 raise LocalError(refusal)
@@ -82,7 +87,10 @@ def clock(
 
 
 def _aware(text: str) -> datetime:
-    when = instant_of(text, "--set")
+    try:
+        when = instant_of(text, "--set")
+    except LocalError as error:
+        raise LocalError(f"--set {text!r} is no time to set; write {_FORMS}") from error
     if when.tzinfo is None:
         raise LocalError(
             f"--set {text}: a clock is set to an instant; add the offset, as in {text}+01:00 or Z"
@@ -144,7 +152,7 @@ def _tell(readings: dict[str, ClockReading], form: Form, utc: bool) -> None:
     rows: list[list[Any]] = []
     now = datetime.now(UTC)
     for which, reading in readings.items():
-        apart = None if reading.instant is None else round((reading.instant - now).total_seconds(), 2)
+        apart = None if reading.instant is None else round((reading.instant - now).total_seconds(), 2) + 0.0
         shown = moment(reading.instant, utc=True) if utc else str(reading.local)
         row: list[Any] = [
             shown,
@@ -154,7 +162,7 @@ def _tell(readings: dict[str, ClockReading], form: Form, utc: bool) -> None:
             apart,
         ]
         rows.append([which, *row] if len(readings) > 1 or which else row)
-    names = ["time", "utc", "deviation_min", "status", "apart_s"]
+    names = ["time", "utc", "deviation_min", "status", "clock_apart_s"]
     if rows and len(rows[0]) > len(names):
         names.insert(0, "when")
     write(Table([Column(name) for name in names], rows), form)

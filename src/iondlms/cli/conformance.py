@@ -94,9 +94,9 @@ def conformance(
     Without --cti the meter is asked what it is. Without a framing in the URL both are tried and tested.
 
     \b
-    iondlms conformance tcp://127.0.0.1:4059?unit=100 --fast --report out
-    iondlms conformance tcp://127.0.0.1:4059?unit=100 --write-cti > meter.toml
-    iondlms conformance hdlc://10.0.0.7?unit=1 --cti meter.toml --suite data-link --only DL-28
+    iondlms conformance "tcp://127.0.0.1:4059?unit=100" --fast --report out
+    iondlms conformance "tcp://127.0.0.1:4059?unit=100" --write-cti > meter.toml
+    iondlms conformance "hdlc://10.0.0.7?unit=1" --cti meter.toml --suite data-link --only DL-28
     """
     access = _access(asker)
     password = None if asker.password is None else asker.password.encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -32,6 +33,18 @@ _VALUES: Final = {
     "refuse": "result",
     "clock_step": "step",
 }
+# What befalls the meter and not a frame -> the command that has it happen at once.
+_AT_ONCE: Final = {
+    "power_cut": "power cut",
+    "clock_step": "clock step",
+    "master_reset": "master-reset",
+    "freeze": "source freeze",
+    "ethernet_off": "ethernet off",
+}
+_SAY_WHEN: Final = frozenset(
+    ("at", "every", "client", "service", "obis", "attribute", "after", "nth", "probability", "seed", "count")
+)
+_SOON: Final = timedelta(seconds=1)  # until "now": it must not have passed when the meter hears of it
 _TIMED: Final = frozenset(("silence", "busy", "power_cut", "freeze", "ethernet_off"))
 
 
@@ -117,7 +130,7 @@ def status(place: Path, /, form: Form, **which: Any) -> None:
 @click.option("--seed", type=int, help="Of probability and damage.")
 @click.option("--count", type=int, metavar="N", help="How often; default once, with --for without end.")
 @click.option("--for", "period", metavar="T", help="How long it is armed; of silence and the like, how long.")
-@click.option("--at", metavar="TIME", help="ISO 8601; without an offset UTC.")
+@click.option("--at", metavar="TIME", help="ISO 8601, without an offset UTC; now: in a second.")
 @click.option("--every", metavar="T", help="And again, after --at.")
 @click.option("--octet", type=int, metavar="N", help="damage: which, from the end if negative.")
 @click.option("--mask", type=int, metavar="BITS", help="damage: what is turned over, 1 to 255.")
@@ -129,7 +142,7 @@ def status(place: Path, /, form: Form, **which: Any) -> None:
 def fault(
     place: Path, /, form: Form, action: str, value: str | None, period: str | None, **options: Any
 ) -> None:
-    """Let ACTION befall frames to come: by default the next one.
+    """Let ACTION befall frames to come: by default the next one. The meter's own want --at, or which frames.
 
     \b
     drop delay damage double truncate            the answer
@@ -158,6 +171,14 @@ def fault(
     elif period is not None:
         rule["lasts"] = period
         rule.setdefault("count", 0)
+    if action in _AT_ONCE and not _SAY_WHEN.intersection(rule):
+        words = [*_AT_ONCE[action].split(), *([value] if value and action != "ethernet_off" else [])]
+        raise LocalError(
+            f"{action.replace('_', '-')}: say when: --at now, --at TIME, or at which frames (--service,"
+            f" --after); at once it is `{shlex.join(['iondlms', 'ctl', str(place), *words])}`"
+        )
+    if rule.get("at") == "now":
+        rule["at"] = _soon(place, which)
     armed = _ask(place, "fault", which, rule=rule)["armed"]
     _show(form, armed, "armed")
 
@@ -309,6 +330,12 @@ def reload(place: Path, /, form: Form, apply: bool, **which: Any) -> None:
     else:
         for line in found["lines"]:
             click.echo(line)
+
+
+def _soon(place: Path, which: dict[str, Any]) -> str:
+    """Return a time that is about to come, by the clocks of the meters that are meant."""
+    meters = _ask(place, "status", which)["meters"]
+    return (max(datetime.fromisoformat(each["utc"]) for each in meters) + _SOON).isoformat()
 
 
 def _json(value: Any) -> str:

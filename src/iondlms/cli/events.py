@@ -20,6 +20,7 @@ __all__ = ["events"]
 
 _OBIS: Final = "1-0:99.98.0*255"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MOST_NAMED: Final = 20  # meters in an error's line
 _HUNDREDTH: Final = timedelta(milliseconds=10)
 _WORDS: Final = {int(each): each.name.lower().replace("_", " ") for each in Priority}
 
@@ -37,26 +38,37 @@ class _Entry(NamedTuple):
 @click.option("--priority", metavar="P", help="This priority and above: a number, or reset ... failure.")
 @click.option("--from", "start", metavar="T", help="First instant; without offset UTC.")
 @click.option("--to", "end", metavar="T", help="Last instant, itself included.")
+@click.option("--line", metavar="NAME", help="Of a folder of several lines: the meter's line.")
 @click.option("--obis", default=_OBIS, show_default=True, help="Of the events' profile, where a URL is read.")
 @output_option
 def events(
-    where: Asker | Path, priority: str | None, start: str | None, end: str | None, obis: str, form: Form
+    where: Asker | Path,
+    unit: int | None,
+    line: str | None,
+    priority: str | None,
+    start: str | None,
+    end: str | None,
+    obis: str,
+    form: Form,
 ) -> None:
     """Show what happened to a meter, newest last, in UTC.
 
     The priorities are reset (5), setup change (10), information (25), warning (30) and failure (255). A data
-    folder may be that of a running meter. Over DLMS the meter must have a profile of its events.
+    folder may be that of a running meter; of several meters, --unit and --line say which. Over DLMS the meter
+    must have a profile of its events.
 
     \b
     iondlms events meter --priority warning
-    iondlms events tcp://127.0.0.1:4059?unit=100 --from -24h -o jsonl
+    iondlms events "tcp://127.0.0.1:4059?unit=100" --from -24h -o jsonl
     """
     least = 0 if priority is None else _priority(priority)
     first = None if start is None else utc_ms_of(start, "--from")
     last = None if end is None else utc_ms_of(end, "--to")
     if isinstance(where, Path):
-        found = list(_of_folder(where))
+        found = list(_of_folder(where, unit, line))
     else:
+        if line is not None:
+            raise LocalError("--line is of a data folder; a URL names its line itself")
         begin = None if start is None else _aware(start, "--from")
         # Events are shown by hundredths and compared by milliseconds: one more, and then look again.
         beyond = None if end is None else _aware(end, "--to") + _HUNDREDTH
@@ -80,9 +92,9 @@ def events(
         click.echo("note: no events", err=True)
 
 
-def _of_folder(folder: Path) -> Iterator[_Entry]:
+def _of_folder(folder: Path, unit: int | None, line: str | None) -> Iterator[_Entry]:
     entries: list[_Entry] = []
-    for name, each in meters_in(folder).items():
+    for name, each in _meant(meters_in(folder), unit, line).items():
         with Archive.open(each) as archive:
             entries += [
                 _Entry(name, _EPOCH + timedelta(milliseconds=event.utc_ms), *event[2:])
@@ -91,6 +103,27 @@ def _of_folder(folder: Path) -> Iterator[_Entry]:
     # A single meter's stay as they were logged: a clock that was set back is seen.
     several = len({entry.meter for entry in entries}) > 1
     yield from sorted(entries, key=lambda entry: entry.when or _EPOCH) if several else entries
+
+
+def _meant(meters: dict[str, Path], unit: int | None, line: str | None) -> dict[str, Path]:
+    """Return the folders of the meters that were asked for; LocalError where there are none."""
+    if unit is None and line is None:
+        return meters
+    if "" in meters:
+        raise LocalError("the folder is of one meter: --unit and --line are for those of several")
+    places = {name: name.split("/") for name in meters}  # LINE/NNNN
+    found = {
+        name: each
+        for name, each in meters.items()
+        if (unit is None or (places[name][-1].isdecimal() and int(places[name][-1]) == unit))
+        and line in (None, places[name][0])
+    }
+    if not found:
+        what = " ".join(
+            f"{option} {value}" for option, value in (("--unit", unit), ("--line", line)) if value is not None
+        )
+        raise LocalError(f"no meter has {what}; there are {', '.join(list(meters)[:_MOST_NAMED])}")
+    return found
 
 
 def _of_meter(asker: Asker, obis: str, start: datetime | None, end: datetime | None) -> Iterator[_Entry]:

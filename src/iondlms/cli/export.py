@@ -14,7 +14,6 @@ import click
 
 from iondlms.cli.options import instant_of
 from iondlms.errors import LocalError
-from iondlms.ion import Row
 from iondlms.store import (
     FILE_FORMS,
     Archive,
@@ -39,6 +38,7 @@ _ALWAYS: Final = range(-(1 << 63), 1 << 63)
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--all", "everything", is_flag=True, help="All recorders, each into a file of the folder FILE.")
 @click.option("-o", "--output", "form", type=click.Choice(FILE_FORMS), help="Default: as FILE ends, or csv.")
+@click.option("--force", is_flag=True, help="Write over files that are there.")
 @click.option("--from", "start", metavar="T", help="First instant; without offset UTC.")
 @click.option("--to", "end", metavar="T", help="Last instant, itself included.")
 def export(
@@ -47,6 +47,7 @@ def export(
     file: Path | None,
     everything: bool,
     form: FileForm | None,
+    force: bool,
     start: str | None,
     end: str | None,
 ) -> None:
@@ -74,16 +75,22 @@ def export(
     meters = meters_in(data_dir)
     if not everything and "" in meters:
         (rows,) = _rows(meters[""], recorder)
-        _write_one(rows, span, form, None if file is None or str(file) == "-" else file)
+        path = None if file is None or str(file) == "-" else file
+        _check_new([] if path is None else [path], force)
+        _write_one(rows, span, form, path)
         return
     if file is None or str(file) == "-":
         what = "every recorder" if everything else f"{len(meters)} meters"
         raise LocalError(f"{what}: name a folder for the files")
+    files: list[tuple[KeptRows, Path]] = []
     for name, folder in meters.items():
         taken: set[str] = set()
         for rows in _rows(folder, recorder):
             stem = _file_name(rows.recorder, taken)
-            _write_one(rows, span, form, file / name / f"{stem}.{form or 'csv'}")
+            files.append((rows, file / name / f"{stem}.{form or 'csv'}"))
+    _check_new([path for _, path in files], force)
+    for rows, path in files:
+        _write_one(rows, span, form, path)
 
 
 def recorder_of(wanted: str, there: Sequence[str]) -> str:
@@ -120,6 +127,13 @@ def _rows(folder: Path, recorder: str | None) -> Iterator[KeptRows]:
             yield archive.rows(name)
 
 
+def _check_new(paths: list[Path], force: bool) -> None:
+    """See that no file is written over that nobody meant; before the first is written."""
+    for path in paths:
+        if not force and path.is_file() and not path.name.startswith(_OWN):
+            raise LocalError(f"{path} is there already; name another file, or give --force to write over it")
+
+
 def _write_one(kept: KeptRows, span: range, form: FileForm | None, path: Path | None) -> None:
     rows = (row for row in kept if row.utc_ms in span)
     if path is None:
@@ -139,21 +153,20 @@ def _write_one(kept: KeptRows, span: range, form: FileForm | None, path: Path | 
         path.parent.mkdir(parents=True, exist_ok=True)
         part.open("xb").close()
         try:
-            _write_file(rows, kept, form, part)
+            if form == "parquet":
+                try:
+                    write_parquet(rows, kept.sources, part)
+                except LocalError as error:  # it names the file that it was given
+                    raise LocalError(str(error).replace(str(part), str(path))) from error
+            else:
+                with part.open("w", encoding="utf-8", newline="") as stream:
+                    write_text(rows, kept.sources, form, stream)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
         raise LocalError(f"{path} cannot be written: {error.strerror}") from error
     click.echo(f"wrote {path}", err=True)
-
-
-def _write_file(rows: Iterator[Row], kept: KeptRows, form: FileForm, path: Path) -> None:
-    if form == "parquet":
-        write_parquet(rows, kept.sources, path)
-        return
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        write_text(rows, kept.sources, form, stream)
 
 
 def _file_name(recorder: str, taken: set[str]) -> str:

@@ -8,6 +8,7 @@ import click
 
 from iondlms.cli.options import Asker, meter_options, output_option
 from iondlms.cli.output import Column, Form, Table, write
+from iondlms.cli.refusals import refusing
 from iondlms.client import MeterObject
 
 __all__ = ["objects"]
@@ -25,9 +26,9 @@ def objects(asker: Asker, form: Form) -> None:
     """List the objects that this client may see, with its rights.
 
     \b
-    iondlms objects tcp://127.0.0.1:4059?unit=100
+    iondlms objects "tcp://127.0.0.1:4059?unit=100"
     """
-    with asker.meter() as meter:
+    with asker.meter() as meter, refusing("association"):
         found = meter.objects()
     columns = ["class", "version", "class name", "logical name", "name", "attributes", "methods"]
     write(Table([Column(name) for name in columns], [_row(item) for item in found]), form)

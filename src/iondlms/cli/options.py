@@ -77,6 +77,8 @@ class Asker:
         hooks = Hooks(on_octets=self.trace.octets) if self.trace.active else Hooks()
         try:
             with stopped_politely(), connect(target, password=password, hooks=hooks) as client:
+                if client.session.doubt is not None:
+                    click.echo(f"W! {client.session.doubt}", err=True)
                 yield client
         finally:
             self.trace.close()
@@ -96,14 +98,17 @@ def meter_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def meter_or_folder_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The same for a verb that also looks into data folders: its first argument is an `Asker` or a `Path`."""
+    """The same for a verb that also looks into data folders: its first argument is an `Asker` or a `Path`.
+
+    It gets the Unit ID too: in the folder of several meters, of the one that is meant.
+    """
 
     @functools.wraps(command)
     def called(where: str, **options: Any) -> Any:
         common = {option: options.pop(option) for option in _NAMES}
         if ":" not in where or Path(where).exists():
-            return command(Path(where), **options)
-        return command(_asker(where, **common), **options)
+            return command(Path(where), unit=common["unit"], **options)
+        return command(_asker(where, **common), unit=None, **options)
 
     for option in (*reversed(_OPTIONS[1:]), click.argument("where", metavar="URL|DATA_DIR")):
         called = option(called)
@@ -121,6 +126,7 @@ def _asker(url: str, **options: Any) -> Asker:
     changes: dict[str, Any] = {
         "client": options["client"],
         "unit": options["unit"],
+        "unit_named": None if options["unit"] is None else True,
         "authentication": options["auth"],
         "retries": options["retries"],
         "framing": "wrapper" if options["wrapper"] else None,

@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, Literal, NamedTuple, TextIO
 
-__all__ = ["FORMS", "Column", "Form", "Table", "in_json", "moment", "write"]
+from iondlms.cli.stopping import stopped_between
+
+__all__ = ["FORMS", "Column", "Form", "Table", "in_json", "moment", "tenths", "write"]
 
 Form = Literal["table", "csv", "json", "jsonl"]
 FORMS: Final = ("table", "csv", "json", "jsonl")
@@ -50,6 +52,11 @@ def moment(instant: datetime | None, *, utc: bool = False) -> str | None:
     return instant.isoformat(timespec="milliseconds" if instant.microsecond else "seconds")
 
 
+def tenths(seconds: float) -> float:
+    """Return seconds as they are shown, to a tenth; never -0.0."""
+    return round(seconds, 1) + 0.0
+
+
 def in_json(value: Any) -> Any:
     """Return a value as JSON has it: whole Decimals as integers, instants as ISO 8601."""
     if isinstance(value, Decimal):
@@ -83,7 +90,7 @@ def write(table: Table, form: Form, stream: TextIO | None = None) -> None:
     if form == "csv":
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow([column.heading for column in table.columns])
-        writer.writerows([_in_text(value) for value in row] for row in table.rows)
+        writer.writerows([_in_text(value) for value in row] for row in stopped_between(table.rows))
     elif form == "table":
         _write_table(table, stream)
     else:
@@ -91,14 +98,24 @@ def write(table: Table, form: Form, stream: TextIO | None = None) -> None:
         if form == "jsonl":
             stream.writelines(line + "\n" for line in lines)
         else:
-            body = ",\n ".join(lines)
-            stream.write(f"[{body}]\n")
+            _write_array(lines, stream)
+
+
+def _write_array(lines: Iterator[str], stream: TextIO) -> None:
+    """Write a JSON array, and end it also where its rows end early: those that came are of use."""
+    begin = "["
+    try:
+        for line in lines:
+            stream.write(begin + line)
+            begin = ",\n "
+    finally:
+        stream.write("[]\n" if begin == "[" else "]\n")
 
 
 def _in_lines(table: Table) -> Iterator[str]:
     names = [column.name for column in table.columns]
     units = {column.name: column.unit for column in table.columns if column.unit}
-    for row in table.rows:
+    for row in stopped_between(table.rows):
         document = dict(zip(names, map(in_json, row), strict=True))
         yield json.dumps(document | {"units": units} if units else document)
 

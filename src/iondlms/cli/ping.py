@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import click
 
 from iondlms.cli.options import Asker, meter_options, output_option
-from iondlms.cli.output import Column, Form, Table, write
+from iondlms.cli.output import Column, Form, Table, tenths, write
+from iondlms.cli.refusals import refusing
 
 __all__ = ["ping"]
 
@@ -20,14 +21,16 @@ def ping(asker: Asker, form: Form) -> None:
     """Connect, associate, ask for name and clock, and release.
 
     \b
-    iondlms ping tcp://127.0.0.1:4059?unit=100
+    iondlms ping "tcp://127.0.0.1:4059?unit=100"
     """
     begin = time.perf_counter()
     with asker.meter() as meter:
         opened = time.perf_counter()
-        name = meter.get("name").octets().decode("ascii", "replace")
+        with refusing("name"):
+            name = meter.get("name").octets().decode("ascii", "replace")
         answered = time.perf_counter()
-        reading = meter.clock()
+        with refusing("clock"):
+            reading = meter.clock()
         framing, conformance, max_pdu = (
             meter.session.framing,
             meter.session.conformance,
@@ -45,7 +48,7 @@ def ping(asker: Asker, form: Form) -> None:
         "services": services,
         "max_pdu": max_pdu,
         "clock": reading.instant,
-        "clock_apart_s": None if apart is None else round(apart, 1),
+        "clock_apart_s": None if apart is None else tenths(apart),
         "open_ms": round((opened - begin) * 1000, 1),
         "get_ms": round((answered - opened) * 1000, 1),
     }

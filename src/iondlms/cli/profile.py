@@ -6,29 +6,21 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from iondlms.cli.options import Asker, instant_of, meter_options, output_option
 from iondlms.cli.output import Column, Form, Table, moment, write
 from iondlms.cli.progress import progress
+from iondlms.cli.refusals import refusing
 from iondlms.client import Profile, ProfileRow, StatusWord, TransferBroken
 from iondlms.client.blocking import Client
-from iondlms.errors import AccessError, DataAccessResult, LocalError
+from iondlms.errors import LocalError
 
 __all__ = ["profile", "profile_table", "status_words"]
 
 INVALID = 0xFFFF
-_LISTED: Final = "`iondlms objects URL` lists the profiles it has"
-# A refusal that is not here says itself all that is known.
-_REMEDIES: Final[dict[DataAccessResult, str]] = {
-    DataAccessResult.OBJECT_UNDEFINED: _LISTED,
-    DataAccessResult.OBJECT_CLASS_INCONSISTENT: _LISTED,
-    DataAccessResult.TEMPORARY_FAILURE: "try again later",
-    DataAccessResult.READ_WRITE_DENIED: "try another client, or its password (client= in the URL)",
-    DataAccessResult.SCOPE_OF_ACCESS_VIOLATED: "the meter does not select so; ask for other rows or columns",
-}
 
 
 @click.command()
@@ -59,9 +51,9 @@ def profile(
     """Read a profile: all of it, a range of time, or rows by number.
 
     \b
-    iondlms profile tcp://127.0.0.1:4059?unit=100 load --last 96
-    iondlms profile tcp://127.0.0.1:4059?unit=100 billing --from 2026-10-01 --to 2026-11-01 -o csv
-    iondlms profile tcp://127.0.0.1:4059?unit=100 load --from -24h --columns kWh-del-int,kWh-rec-int
+    iondlms profile "tcp://127.0.0.1:4059?unit=100" load --last 96
+    iondlms profile "tcp://127.0.0.1:4059?unit=100" billing --from 2026-10-01 --to 2026-11-01 -o csv
+    iondlms profile "tcp://127.0.0.1:4059?unit=100" load --from -24h --columns kWh-del-int,kWh-rec-int
     """
     chosen = [column.strip() for group in columns for column in group.split(",") if column.strip()]
     first = None if start is None else instant_of(start, "--from")
@@ -77,21 +69,20 @@ def profile(
     reading: Client | None = None
     found: Profile | None = None
     try:
-        with asker.meter() as meter, progress(quiet) as report:
+        with refusing(name), asker.meter() as meter, progress(quiet) as report:
             reading = meter
             found = meter.profile(name, first, final, numbers, chosen, last=last, progress=report)
     except TransferBroken as error:
         came(error.profile)
         raise
-    except AccessError as error:
-        hint = _REMEDIES.get(error.result)
-        raise type(error)(f"{name}: the meter refuses it: {error}{f'; {hint}' if hint else ''}") from error
     except (KeyboardInterrupt, SystemExit):  # the line is given back already
         came(found or (None if reading is None else reading.rescued), "interrupted; ")
         raise
     if not found.rows:
         click.echo("note: no rows", err=True)
     for note in found.notes:
+        if note == reading.session.doubt:
+            continue  # said when the meter answered
         click.echo(f"note: {note}", err=True)
     try:
         write(profile_table(found, raw=raw, utc=utc), form)

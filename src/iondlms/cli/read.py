@@ -9,14 +9,24 @@ import click
 
 from iondlms.cli.options import Asker, meter_options, output_option
 from iondlms.cli.output import Column, Form, Table, moment, write
+from iondlms.cli.refusals import refused
 from iondlms.client import name_of, resolve
 from iondlms.client.blocking import Client
-from iondlms.client.names import PROFILE_CLASS, REGISTER_CLASS, NamedObject
-from iondlms.client.scales import scale_of
+from iondlms.client.names import PROFILE_CLASS, NamedObject
+from iondlms.client.scales import scale_of, scaler_unit_of
 from iondlms.codec.axdr import BitString, Data, Tag
 from iondlms.codec.datetimes import DateTime
 from iondlms.codec.obis import ObisCode
-from iondlms.cosem import AssociationLn, Clock, DataObject, Interface, ProfileGeneric, Register, SapAssignment
+from iondlms.cosem import (
+    AssociationLn,
+    CaptureObject,
+    Clock,
+    DataObject,
+    Interface,
+    ProfileGeneric,
+    Register,
+    SapAssignment,
+)
 from iondlms.errors import AccessError, DecodeError, LocalError
 
 __all__ = ["read"]
@@ -24,7 +34,6 @@ __all__ = ["read"]
 _COLUMNS: Final = [Column(name) for name in ("name", "logical name", "attribute", "what", "value", "unit")]
 LOGICAL_NAME: Final = 1
 VALUE: Final = 2  # the attribute of most classes that holds their value
-SCALER_UNIT: Final = 3
 BUFFER: Final = 2
 _CLASSES: Final[dict[int, type[Interface]]] = {
     each.class_id: each
@@ -42,23 +51,23 @@ def read(asker: Asker, names: tuple[str, ...], form: Form, raw: bool, utc: bool)
     """Read attributes: the value where no attribute is named, all of them as attribute 0.
 
     \b
-    iondlms read tcp://127.0.0.1:4059?unit=100 kWh-del 1-1:16.4.0*255
-    iondlms read tcp://127.0.0.1:4059?unit=100 clock:0 -o json
+    iondlms read "tcp://127.0.0.1:4059?unit=100" kWh-del 1-1:16.4.0*255
+    iondlms read "tcp://127.0.0.1:4059?unit=100" clock:0 -o json
     """
     wanted = [(name, resolve(name)) for name in names]
     rows: list[list[Any]] = []
-    refused: list[str] = []
+    refusals: list[str] = []
     with asker.meter() as meter:
         for name, item in wanted:
             try:
                 rows += _read(meter, item, raw=raw, utc=utc)
             except AccessError as error:
-                refused.append(f"{name}: the meter refuses it: {error}")
-    if rows or not refused:
+                refusals.append(refused(name, error))
+    if rows or not refusals:
         write(Table(_COLUMNS, rows), form)
-    for line in refused:
+    for line in refusals:
         click.echo(f"iondlms: {line}", err=True)
-    return 1 if refused else 0
+    return 1 if refusals else 0
 
 
 def _read(meter: Client, item: NamedObject, *, raw: bool, utc: bool) -> list[list[Any]]:
@@ -78,13 +87,9 @@ def _read(meter: Client, item: NamedObject, *, raw: bool, utc: bool) -> list[lis
         value, unit = _shown(data, utc), ""
         if number == LOGICAL_NAME and data is not None and data.value == code.octets:
             value = str(code)
-        elif (
-            number == VALUE
-            and class_id == REGISTER_CLASS
-            and data is not None
-            and isinstance(data.value, int)
-        ):
-            scale = found.get(SCALER_UNIT) or meter.get(code, SCALER_UNIT, class_id)
+        where = None if class_id is None else scaler_unit_of(CaptureObject(class_id, code, number))
+        if where is not None and data is not None and isinstance(data.value, int):
+            scale = found.get(where.attribute_id) or meter.get(code, where.attribute_id, class_id)
             value, unit = (data.value, "") if raw else _scaled(data, scale)
         rows.append([name_of(code), str(code), number, _what(class_id, number), value, unit])
     return rows

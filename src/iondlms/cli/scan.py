@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 
 from iondlms.cli.options import output_option, password_of
-from iondlms.cli.output import Column, Form, Table, write
+from iondlms.cli.output import Column, Form, Table, tenths, write
 from iondlms.cli.stopping import stopped_politely
 from iondlms.cli.tracing import Trace
 from iondlms.client import Hooks, NoAnswer, Target
@@ -64,7 +65,7 @@ def scan(url: str, form: Form, password_file: Path | None, quiet: bool, **option
         if not quiet:
             click.echo(text, err=True)
 
-    scanner = Scanner(plan, open_port, report, password=password, hooks=hooks)
+    scanner = Scanner(plan, partial(open_port, watch=hooks.on_octets), report, password=password, hooks=hooks)
     found: list[Found] = []
     try:
         with stopped_politely():
@@ -113,8 +114,11 @@ def _url(text: str) -> str:
     """Return a URL for what a technician types: a device, a host, or a URL."""
     if text.startswith(("/", ".")):
         return f"serial:{text}"
-    has_scheme = "://" in text or text.partition(":")[0].lower() in ("serial", "optical", "modem")
-    return text if has_scheme else f"tcp://{text}"
+    if "://" in text or text.partition(":")[0].lower() in ("serial", "optical", "modem"):
+        return text
+    if Path(text.partition("?")[0]).is_char_device():
+        raise LocalError(f"{text} is a device here: write ./{text} or serial:{text}; a host is tcp://{text}")
+    return f"tcp://{text}"
 
 
 def _numbers(option: str, text: str) -> tuple[int, ...]:
@@ -143,7 +147,7 @@ def _framings(text: str) -> tuple[Characters, ...]:
 
 def _told(found: Found) -> str:
     target, line = found.target, found.target.line
-    way = "the wrapper" if target.framing == "wrapper" else f"HDLC, unit {target.unit}"
+    way = "the wrapper, which names no unit" if target.framing == "wrapper" else f"HDLC, unit {target.unit}"
     if target.address != 4:
         way += f", address of {target.address} octet{'s' * (target.address != 1)}"
     if found.identification is not None:
@@ -177,7 +181,7 @@ def _row(found: Found) -> list[Any]:
         target.client,
         [f"{client.client}: {client.says}" for client in found.clients],
         found.clock,
-        None if apart is None else round(apart, 1),
+        None if apart is None else tenths(apart),
     ]
 
 

@@ -10,6 +10,7 @@ from iondlms.client.errors import (
     ClosedAtOnce,
     LinkError,
     NoAnswer,
+    NotDlms,
     OutcomeUnknown,
     ServiceRefused,
     TransferBroken,
@@ -17,6 +18,7 @@ from iondlms.client.errors import (
 from iondlms.client.names import NAMES, name_of, resolve
 from iondlms.client.objects import ClockReading, ClockSetting, ClockStep, MeterObject
 from iondlms.client.profile import Column, Profile, ProfileRow, ProfileRows, StatusWord
+from iondlms.client.scales import Quantity
 from iondlms.client.session import Hooks
 from iondlms.client.url import Target
 
@@ -33,11 +35,13 @@ __all__ = [
     "LinkError",
     "MeterObject",
     "NoAnswer",
+    "NotDlms",
     "OutcomeUnknown",
     "Profile",
     "ProfileColumns",
     "ProfileRow",
     "ProfileRows",
+    "Quantity",
     "ServiceRefused",
     "StatusWord",
     "Target",

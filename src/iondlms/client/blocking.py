@@ -15,11 +15,13 @@ from iondlms.client.objects import ClockReading, ClockSetting, ClockStep, MeterO
 from iondlms.client.operations import Name, Operations, Scales
 from iondlms.client.profile import Profile
 from iondlms.client.reading import Progress, When
+from iondlms.client.scales import Quantity
 from iondlms.client.session import Call, Connect, Effect, Hang, Hooks, Operation, Session, Steps
 from iondlms.client.url import Target
 from iondlms.codec.axdr import Data
 from iondlms.errors import PortError
 from iondlms.ports import Transport
+from iondlms.ports.dialogue import Watch
 from iondlms.ports.tcp_line import TcpTransport
 
 __all__ = ["Client", "Connector", "connect", "open_port"]
@@ -95,6 +97,13 @@ class Client:
         """Return an attribute as its octets came."""
         return self._run(self._operations.get_raw(name, attribute, class_id))
 
+    def quantity(self, name: Name, attribute: int | None = None, class_id: int | None = None) -> Quantity:
+        """Return the value of a register as an exact Decimal, scaled, with its unit.
+
+        LocalError for an attribute that is not scaled, AccessError if the meter refuses it.
+        """
+        return self._run(self._operations.quantity(name, attribute, class_id))
+
     def get_all(self, name: Name, class_id: int | None = None) -> dict[int, Data | None]:
         """Return all attributes of an object by number; None for one that was refused."""
         return self._run(self._operations.get_all(name, class_id))
@@ -126,7 +135,7 @@ class Client:
         start: When | None = None,
         end: When | None = None,
         entries: tuple[int, int] | None = None,
-        columns: Iterable[Name] = (),
+        columns: Iterable[Name] | Name = (),
         *,
         last: int | None = None,
         scalers: Scales | None = None,
@@ -161,7 +170,7 @@ class Client:
         start: When | None = None,
         end: When | None = None,
         entries: tuple[int, int] | None = None,
-        columns: Iterable[Name] = (),
+        columns: Iterable[Name] | Name = (),
         *,
         last: int | None = None,
         scalers: Scales | None = None,
@@ -230,13 +239,16 @@ class Client:
                 transport.close()
 
     def _open_port(self) -> Transport:
-        return open_port(self.target)
+        return open_port(self.target, self._hooks.on_octets)
 
 
-def open_port(target: Target) -> Transport:
-    """Open the way to a meter: connect, or open the device, sign on, dial. PortError if that fails."""
+def open_port(target: Target, watch: Watch | None = None) -> Transport:
+    """Open the way to a meter: connect, or open the device, sign on, dial. PortError if that fails.
+
+    `watch` is shown the octets of sign-on and call.
+    """
     if target.line is not None:
-        return open_line(target.line)
+        return open_line(target.line, watch)
     return TcpTransport.connect(target.host, target.port, target.timeout_s)
 
 

@@ -16,6 +16,7 @@ from iondlms.client.objects import ClockReading, ClockSetting, ClockStep, MeterO
 from iondlms.client.operations import Name, Operations, Scales
 from iondlms.client.profile import Profile
 from iondlms.client.reading import Progress, When
+from iondlms.client.scales import Quantity
 from iondlms.client.session import Call, Connect, Effect, Hooks, Operation, Session, Steps
 from iondlms.client.url import Target
 from iondlms.codec.axdr import Data
@@ -99,6 +100,15 @@ class Client:
         """Return an attribute as its octets came."""
         return await self._run(self._operations.get_raw(name, attribute, class_id))
 
+    async def quantity(
+        self, name: Name, attribute: int | None = None, class_id: int | None = None
+    ) -> Quantity:
+        """Return the value of a register as an exact Decimal, scaled, with its unit.
+
+        LocalError for an attribute that is not scaled, AccessError if the meter refuses it.
+        """
+        return await self._run(self._operations.quantity(name, attribute, class_id))
+
     async def get_all(self, name: Name, class_id: int | None = None) -> dict[int, Data | None]:
         """Return all attributes of an object by number; None for one that was refused."""
         return await self._run(self._operations.get_all(name, class_id))
@@ -130,7 +140,7 @@ class Client:
         start: When | None = None,
         end: When | None = None,
         entries: tuple[int, int] | None = None,
-        columns: Iterable[Name] = (),
+        columns: Iterable[Name] | Name = (),
         *,
         last: int | None = None,
         scalers: Scales | None = None,
@@ -165,7 +175,7 @@ class Client:
         start: When | None = None,
         end: When | None = None,
         entries: tuple[int, int] | None = None,
-        columns: Iterable[Name] = (),
+        columns: Iterable[Name] | Name = (),
         *,
         last: int | None = None,
         scalers: Scales | None = None,
@@ -252,7 +262,7 @@ class Client:
     async def _open_port(self) -> AsyncTransport:
         target = self.target
         if target.line is not None:
-            return await open_line_async(target.line)
+            return await open_line_async(target.line, self._hooks.on_octets)
         return await AsyncTcpTransport.connect(target.host, target.port, target.timeout_s)
 
 

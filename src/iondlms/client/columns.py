@@ -62,6 +62,11 @@ class ProfileColumns:
     def __len__(self) -> int:
         return self._count
 
+    def __repr__(self) -> str:
+        kept = [] if self._places.status is None else ["status"]
+        names = ", ".join(["time", *kept, *[column.title for column in self.columns]])
+        return f"<ProfileColumns: {self._count} rows of {names}>"
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ProfileColumns):
             return NotImplemented

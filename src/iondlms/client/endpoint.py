@@ -10,14 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Literal
 
-from iondlms.acse import (
-    CLIENT,
-    Aare,
-    AssociationResult,
-    ClientInput,
-    ClientState,
-    Rlre,
-)
+from iondlms.acse import CLIENT, Aare, AssociationResult, ClientInput, ClientState, Rlre
 from iondlms.client.answers import RLRQ, Answer, Outcome, Waiting, answer_of, outcome_of, whole_answer
 from iondlms.client.association import aarq, granted, proposed_by
 from iondlms.client.errors import AssociationRefused, LinkError, NoAnswer, ServiceRefused
@@ -116,6 +109,11 @@ class ClientEndpoint:
     def partial(self) -> bytes:
         """What came of the last GET's value before it ended, in order."""
         return b"" if self._joiner is None else self._joiner.octets
+
+    @property
+    def foreign(self) -> bytes:
+        """How an answer begins that is of neither framing; empty where there is none."""
+        return b"" if self.heard else self._link.foreign
 
     def fits(self, apdu_octets: int) -> bool:
         """Whether a request of that length reaches the meter in one piece and is not too long for it."""

@@ -15,6 +15,7 @@ __all__ = [
     "ClosedAtOnce",
     "LinkError",
     "NoAnswer",
+    "NotDlms",
     "OutcomeUnknown",
     "ServiceRefused",
     "TransferBroken",
@@ -45,6 +46,20 @@ class NoAnswer(PortError):
         return cls(
             f"{reason}; check the address (unit={target.unit}, client={target.client}),"
             " the framing (framing=hdlc or wrapper) and that the meter's port is set to DLMS"
+        )
+
+
+class NotDlms(PortError):
+    """Octets came, and they are neither HDLC nor the wrapper: something else answers there."""
+
+    @classmethod
+    def of(cls, octets: bytes, target: Target) -> NotDlms:
+        """Return the error for how the answer begins, its first line if that is text."""
+        line = octets.partition(b"\n")[0].rstrip(b"\r")
+        text = line.decode("ascii", "replace")
+        said = f"{text!r}" if text and text.isprintable() and text.isascii() else octets[:12].hex(" ").upper()
+        return cls(
+            f"no DLMS meter is at {target.place}: what answers there begins with {said}; try another port"
         )
 
 

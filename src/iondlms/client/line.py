@@ -11,6 +11,7 @@ from typing import Final, Literal
 from iondlms.errors import LocalError
 from iondlms.ports import AsyncTransport, Transport
 from iondlms.ports.dial import AsyncModemTransport, DialSetup, ModemTransport
+from iondlms.ports.dialogue import Watch
 from iondlms.ports.optical import AsyncOpticalTransport, OpticalTransport
 from iondlms.ports.serial import AsyncSerialTransport, LineSettings, SerialTransport
 from iondlms.ports.sign_on import SIGN_ON_BAUD, SignOnOptions
@@ -54,21 +55,24 @@ class SerialLine:
         return max(_SILENCE_S, _REACTION_S + self.settings.octets_s(_EXCHANGE_OCTETS))
 
 
-def open_line(line: SerialLine) -> Transport:
-    """Open the device, sign on or dial; PortError if that fails, and then nothing stays open."""
+def open_line(line: SerialLine, watch: Watch | None = None) -> Transport:
+    """Open the device, sign on or dial; PortError if that fails, and then nothing stays open.
+
+    `watch` is shown the octets of sign-on and call, which are no client's.
+    """
     transport = SerialTransport.connect(line.settings)
     if line.sign_on is not None:
-        return OpticalTransport.connect(transport, line.sign_on)
+        return OpticalTransport.connect(transport, line.sign_on, watch)
     if line.call is not None:
-        return ModemTransport.connect(transport, line.call)
+        return ModemTransport.connect(transport, line.call, watch)
     return transport
 
 
-async def open_line_async(line: SerialLine) -> AsyncTransport:
-    """Open the device, sign on or dial; PortError if that fails, and then nothing stays open."""
+async def open_line_async(line: SerialLine, watch: Watch | None = None) -> AsyncTransport:
+    """Open the device, sign on or dial; see `open_line`."""
     transport = await AsyncSerialTransport.connect(line.settings)
     if line.sign_on is not None:
-        return await AsyncOpticalTransport.connect(transport, line.sign_on)
+        return await AsyncOpticalTransport.connect(transport, line.sign_on, watch)
     if line.call is not None:
-        return await AsyncModemTransport.connect(transport, line.call)
+        return await AsyncModemTransport.connect(transport, line.call, watch)
     return transport

@@ -18,6 +18,7 @@ __all__ = ["HdlcLink", "Link", "WrapperLink"]
 _LARGEST_WPDU: Final = 0xFFFF
 # The longest APDU a server may send us in segments, and the same again for one that does not count right.
 _LARGEST_LSDU: Final = 0x20000
+_BEGINNING: Final = 64  # octets that tell a person what answers
 
 
 class Link(Protocol):
@@ -26,6 +27,10 @@ class Link(Protocol):
     @property
     def max_request(self) -> int:
         """Octets of the largest APDU that travels whole; 0: this link sets no limit."""
+
+    @property
+    def foreign(self) -> bytes:
+        """How what came begins, if that is of neither framing."""
 
     def connect(self) -> Reaction:
         """Set the link up, from whatever state."""
@@ -52,6 +57,7 @@ class HdlcLink:
     def __init__(self, target: Target, tries: int) -> None:
         self._client = target.client
         self.deframer = Deframer()  # whoever takes a frame past it counts it there
+        self._beginning = b""
         self._primary = Primary(
             target.client,
             target.server_address,
@@ -65,6 +71,11 @@ class HdlcLink:
     def max_request(self) -> int:
         """Octets of the largest APDU that fits one frame: 125 unless the UA lowered it."""
         return self._primary.max_request
+
+    @property
+    def foreign(self) -> bytes:
+        """How what came begins, if that is of neither framing."""
+        return _foreign(self._beginning)
 
     def connect(self) -> Reaction:
         """Send SNRM; half a frame of before is no part of the answer."""
@@ -84,6 +95,8 @@ class HdlcLink:
         lsdu = self.take(data)
         if lsdu is not None:
             return (Reaction(b"", Event.LSDU, self._client, lsdu),)
+        if not self.deframer.frames and len(self._beginning) < _BEGINNING:
+            self._beginning += data[:_BEGINNING]
         frames = self.deframer.feed(data)
         if len(frames) == 1:
             return (self._primary.receive(frames[0]),)
@@ -129,6 +142,12 @@ class WrapperLink:
         self._server = target.logical
         self._deframer = WrapperDeframer(_LARGEST_WPDU)
         self._timeout_s = target.timeout_s
+        self._beginning = b""
+
+    @property
+    def foreign(self) -> bytes:
+        """How what came begins, if that is of neither framing."""
+        return _foreign(self._beginning)
 
     def connect(self) -> Reaction:
         """There is nothing to set up."""
@@ -144,6 +163,8 @@ class WrapperLink:
 
     def receive(self, data: bytes) -> Iterator[Reaction]:
         """Take octets; those that are no WPDU end the link."""
+        if len(self._beginning) < _BEGINNING:
+            self._beginning += data[:_BEGINNING]
         for wpdu in self._deframer.feed(data):
             if isinstance(wpdu, Wpdu) and wpdu.destination == self._client:
                 yield Reaction(b"", Event.LSDU, lsdu=wpdu.apdu)
@@ -157,3 +178,8 @@ class WrapperLink:
     def poll(self) -> bytes:
         """Return nothing: no server of the wrapper says that it is busy."""
         return b""
+
+
+def _foreign(octets: bytes) -> bytes:
+    """Return octets that are no part of a damaged frame, nor of a WPDU."""
+    return b"" if b"\x7e" in octets or octets[:2] == b"\x00\x01" else octets

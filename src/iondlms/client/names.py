@@ -96,7 +96,7 @@ def resolve(text: str | ObisCode) -> NamedObject:
         if near
         else ("write a name such as load, clock or kWh-del, or an OBIS code such as 1-1:1.29.0*255")
     )
-    raise LocalError(f"nothing is called {text!r}; {hint}")
+    raise LocalError(f"nothing is called {text!r}; {hint}; `iondlms objects URL` lists what a meter has")
 
 
 def name_of(logical_name: ObisCode) -> str | None:

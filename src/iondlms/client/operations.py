@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import Decimal
 from typing import Final, Literal, TypeAlias, TypedDict, Unpack
 
 from iondlms.client.columns import ProfileColumns
@@ -21,11 +22,13 @@ from iondlms.client.reading import (
     read_data,
     read_profile,
 )
+from iondlms.client.scales import UNSCALED, Quantity, scale_of, scaler_unit_of
 from iondlms.client.session import Operation, Session
 from iondlms.codec import make
 from iondlms.codec.axdr import Data, decode
 from iondlms.codec.datetimes import DateTime
 from iondlms.codec.obis import ObisCode
+from iondlms.cosem import CaptureObject
 from iondlms.cosem.clock import date_time_of
 from iondlms.errors import AccessError, DecodeError, LocalError, ObjectUndefined, RemoteError
 from iondlms.xdlms import AttributeDescriptor, Conformance
@@ -49,7 +52,7 @@ class Wanted(TypedDict):
     end: When | None
     entries: tuple[int, int] | None
     last: int | None
-    columns: Iterable[Name]
+    columns: Iterable[Name] | Name
     scalers: Scales | None
     zone: tzinfo | None
     nulls: Literal["keep", "repeat"]
@@ -81,6 +84,25 @@ class Operations:
     def get(self, name: Name, attribute: int | None, class_id: int | None) -> Operation[Data]:
         """Return the decoded value of an attribute."""
         return decode((yield from self.get_raw(name, attribute, class_id)))
+
+    def quantity(self, name: Name, attribute: int | None, class_id: int | None) -> Operation[Quantity]:
+        """Return a register's value, scaled, in its unit; its scaler is read once."""
+        wanted = resolve(name)
+        code = wanted.logical_name
+        if attribute is None:
+            attribute = 2 if wanted.attribute is None else wanted.attribute
+        found = wanted.class_id if class_id is None else class_id
+        if found is None:
+            found = yield from self._class_of(code)
+        where = scaler_unit_of(CaptureObject(found, code, attribute))
+        if where is None:
+            raise LocalError(f"{name}: attribute {attribute} of class {found} is not scaled; `get` reads it")
+        value = (yield from read_data(self.session, found, code, attribute)).integer()
+        scaler, unit = self._scales.get(code, UNSCALED)
+        if scaler is None:
+            scaler, unit = scale_of(decode((yield from self.session.get(where))))
+            self._scales[code] = (scaler, unit)
+        return Quantity(Decimal(value).scaleb(scaler), unit)
 
     def get_all(self, name: Name, class_id: int | None) -> Operation[dict[int, Data | None]]:
         """Return all attributes by number; None for one that was refused, alone and not in a row."""
@@ -208,13 +230,14 @@ class Operations:
         for key, given in (wanted["scalers"] or {}).items():
             scaler, unit = given if isinstance(given, tuple) else (given, "")
             scales[resolve(key).logical_name] = (scaler, unit)
-        zone = wanted["zone"]
+        zone, columns = wanted["zone"], wanted["columns"]
+        names = (columns,) if isinstance(columns, (str, ObisCode)) else columns  # a str is one name
         return ProfileRequest(
             start=wanted["start"],
             end=wanted["end"],
             entries=wanted["entries"],
             last=wanted["last"],
-            columns=tuple([resolve(column) for column in wanted["columns"]]),
+            columns=tuple([resolve(column) for column in names]),
             scales=scales,
             times=self.times if zone is None else TimeRules(self.times.inverted, zone),
             nulls=wanted["nulls"],
@@ -229,5 +252,7 @@ class Operations:
 
 
 def _check_instant(when: datetime) -> None:
+    if not isinstance(when, datetime):
+        raise LocalError(f"{when!r} is no datetime; write datetime.now(UTC), or datetime.fromisoformat(...)")
     if when.utcoffset() is None:
         raise LocalError(f"{when} has no zone, so it is no instant; give one such as +00:00")

@@ -70,6 +70,9 @@ class ProfileRequest:
     piece: timedelta | None = None  # a long range is asked for in ranges of this length
 
     def __post_init__(self) -> None:
+        for name, when in (("start", self.start), ("end", self.end)):
+            if when is not None and not isinstance(when, (datetime, DateTime)):
+                raise LocalError(f"{name}={when!r} is no datetime; {_remedy(when)}")
         ranged = self.start is not None or self.end is not None
         if ranged + (self.entries is not None) + (self.last is not None) > 1:
             raise LocalError("a profile is read by start and end, by entries, or the last rows: one of them")
@@ -144,7 +147,7 @@ def _read(
     captured = captured_of((yield from session.get(AttributeDescriptor(_PROFILE_CLASS, name, 3))))
     period = (yield from read_data(session, _PROFILE_CLASS, name, 4)).integer()
     chosen = captured.chosen(request.columns)
-    notes: list[str] = []
+    notes: list[str] = [] if session.doubt is None else [session.doubt]
     of_rows = captured.part(chosen)
     yield from learn_scales(session, of_rows, request.scales, scales, notes)
     known = {**scales, **request.scales} if request.scales else scales
@@ -391,6 +394,16 @@ def _bound(when: When, zone: tzinfo | None) -> bytes:
     if when.utcoffset() is None:  # the meter's own local time, and the meter knows its zone
         return DateTime.of_local(when, None, None).octets
     return DateTime.of_utc(when).octets
+
+
+def _remedy(when: object) -> str:
+    """Return how an instant is given, with the caller's own where it can be read."""
+    text = str(when)
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        text = "2026-11-22T00:00+00:00"
+    return f"write datetime.fromisoformat({text!r})"
 
 
 def _instant(when: When | None, times: TimeRules) -> datetime | None:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from decimal import Decimal
+from typing import Final, NamedTuple, TypeAlias
 
 from iondlms.codec.axdr import Data
 from iondlms.cosem import CaptureObject
 from iondlms.errors import DecodeError
 from iondlms.xdlms import AttributeDescriptor
 
-__all__ = ["UNSCALED", "Scale", "is_numeric", "is_scaler_unit", "scale_of", "scaler_unit_of", "unit_name"]
+__all__ = [
+    "UNSCALED",
+    "Quantity",
+    "Scale",
+    "is_numeric",
+    "is_scaler_unit",
+    "scale_of",
+    "scaler_unit_of",
+    "unit_name",
+]
 
 Scale: TypeAlias = "tuple[int | None, str]"  # scaler, None where it could not be read, and unit
 
@@ -30,6 +40,16 @@ _UNITS: Final = {
     44: "Hz",
     255: "",
 }
+
+
+class Quantity(NamedTuple):
+    """A value of a register, scaled and exact, in its unit; the unit is empty where there is none."""
+
+    value: Decimal
+    unit: str
+
+    def __str__(self) -> str:
+        return f"{self.value:f} {self.unit}".rstrip()
 
 
 def scaler_unit_of(captured: CaptureObject) -> AttributeDescriptor | None:

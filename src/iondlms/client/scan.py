@@ -18,14 +18,14 @@ from iondlms.client.blocking import Client
 from iondlms.client.errors import AssociationRefused, NoAnswer
 from iondlms.client.line import SerialLine
 from iondlms.client.session import Hooks
-from iondlms.client.url import Target
+from iondlms.client.url import DEFAULT_UNIT, Target
 from iondlms.errors import AccessError, DecodeError, DlmsError, LocalError, PortError, RemoteError
 from iondlms.hdlc import Control, Deframer, Frame, Kind, ServerAddress
 from iondlms.hdlc.address import client_octet
 from iondlms.hdlc.frame import POLL, build
 from iondlms.ports import Transport
 from iondlms.ports.serial import Framing as Characters
-from iondlms.ports.sign_on import SIGN_ON_BAUD, SignOnOptions
+from iondlms.ports.sign_on import SIGN_ON_BAUD, NoSignOn, SignOnOptions
 
 __all__ = ["BAUDS", "CHARACTERS", "UNITS", "ClientFound", "Found", "Scan", "Scanner"]
 
@@ -163,7 +163,9 @@ class Scanner:
             if target.framing != "wrapper":
                 yield _Way(hdlc, likely, f"{target.place} as HDLC")
             if target.framing != "hdlc":
-                yield _Way(replace(target, framing="wrapper"), (), f"{target.place} as wrapper")
+                # No unit of the URL, for it names none.
+                wrapper = replace(target, framing="wrapper", unit=DEFAULT_UNIT)
+                yield _Way(wrapper, (), f"{target.place} as wrapper")
             if target.framing != "wrapper" and others:
                 yield _Way(hdlc, others, f"{target.place} as HDLC")
             return
@@ -174,7 +176,8 @@ class Scanner:
         characters = scan.characters or (FAST_CHARACTERS if scan.fast else CHARACTERS)
         settings = [self._on(baud, each) for each in characters for baud in bauds]
         opening = replace(line.settings, baud=SIGN_ON_BAUD, framing="8N1")
-        signing = SerialLine(opening, "optical", SignOnOptions(tries=2))
+        # With all its tries: a meter that was just read takes 5 s to hear 300 baud again.
+        signing = SerialLine(opening, "optical", SignOnOptions())
         sign_on = _Way(replace(target, line=signing), likely + others, "sign-on of mode E at 300 baud")
         if line.scheme == "optical":
             yield sign_on
@@ -215,7 +218,7 @@ class Scanner:
         try:
             transport = self._opened_port(way.target)
         except PortError as error:
-            if not self._opened:
+            if not self._opened and not isinstance(error, NoSignOn):
                 raise
             self._report(f"{way.text}: {error}")
             return

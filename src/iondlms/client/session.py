@@ -20,6 +20,7 @@ from iondlms.client.errors import (
     ClosedAtOnce,
     LinkError,
     NoAnswer,
+    NotDlms,
     OutcomeUnknown,
     ServiceRefused,
     TransferBroken,
@@ -39,6 +40,10 @@ STOPPED: Final = (GeneratorExit, KeyboardInterrupt, SystemExit)
 _CONNECTS: Final = 3
 # In `auto` each framing gets its SNRM or AARQ and one repetition; a meter of the other framing says nothing.
 _AUTO_TRIES: Final = 1
+_DOUBT: Final = (
+    "unit={} did not answer over HDLC, and the TCP wrapper, over which somebody does, names no unit: that may"
+    " be another meter; framing=wrapper says that any will do"
+)
 
 
 class Connect(NamedTuple):
@@ -130,6 +135,8 @@ class Session:
         self._endpoint: ClientEndpoint | None = None
         self._connected = False
         self.broken_off = b""  # what came of an answer whose reader was interrupted or cancelled
+        # Why it may be another meter that answers than the one that was named; None where it is that one.
+        self.doubt: str | None = None
 
     @property
     def conformance(self) -> Conformance:
@@ -197,6 +204,8 @@ class Session:
     def set(self, attribute: AttributeDescriptor, value: Data) -> Operation[None]:
         """Write an attribute, once; OutcomeUnknown where it was sent and nothing came back."""
         endpoint = yield from self._associated()
+        if self.doubt is not None:
+            raise LocalError(f"nothing is set: {self.doubt}")
         if Conformance.SET not in endpoint.conformance:
             raise LocalError("this association may not set; use client=1&auth=low and the password")
         try:
@@ -251,7 +260,7 @@ class Session:
     def _find_framing(self) -> Operation[ClientEndpoint]:
         """HDLC first, then the wrapper on a new connection: a meter decides by a connection's first octet."""
         yield from self._connect()
-        endpoint = self._make("hdlc", _AUTO_TRIES)
+        endpoint = self._make("hdlc", min(_AUTO_TRIES, self.target.retries))
         try:
             yield from self._associate(endpoint)
         except PortError as error:
@@ -266,12 +275,18 @@ class Session:
         try:
             endpoint = yield from self._connect_as("wrapper", _CONNECTS)
         except PortError as error:
-            if isinstance(silence, ClosedAtOnce) and isinstance(error, ClosedAtOnce):
+            if isinstance(error, NotDlms) or (
+                isinstance(silence, ClosedAtOnce) and isinstance(error, ClosedAtOnce)
+            ):
                 raise  # it is the same twice, and no matter of framing
+            if isinstance(silence, NotDlms):
+                raise silence from error
             raise NoAnswer(f"not as HDLC: {silence}; nor as wrapper: {error}") from error
         finally:
             if self._endpoint is not None and self._endpoint.heard:
                 self.framing = "wrapper"
+        if self.target.unit_named:
+            self.doubt = _DOUBT.format(self.target.unit)
         return endpoint
 
     def _connect_as(self, framing: Literal["hdlc", "wrapper"], tries: int) -> Operation[ClientEndpoint]:
@@ -280,7 +295,7 @@ class Session:
             yield from self._connect()
             try:
                 return (yield from self._associate(self._make(framing)))
-            except NoAnswer:
+            except (NoAnswer, NotDlms):
                 raise
             except PortError:
                 if not tries:
@@ -300,11 +315,13 @@ class Session:
     def _associate(self, endpoint: ClientEndpoint) -> Operation[ClientEndpoint]:
         try:
             yield from self._run(endpoint, endpoint.open)
-        except NoAnswer:
-            self._connected = False  # dead without a word; the next operation has a new connection
-            raise
-        except PortError as error:
-            if endpoint.heard or self.target.line is not None:
+        except (PortError, LinkError) as error:
+            if isinstance(error, NoAnswer):
+                self._connected = False  # dead without a word; the next operation has a new connection
+            # On a serial line such octets are noise, or of another baud: that is for `scan` to tell.
+            if endpoint.foreign and self.target.line is None:
+                raise NotDlms.of(endpoint.foreign, self.target) from error
+            if endpoint.heard or self.target.line is not None or isinstance(error, (NoAnswer, LinkError)):
                 raise
             raise ClosedAtOnce(
                 f"{self.target.place} closed the connection at once: an ION takes one DLMS connection at a"

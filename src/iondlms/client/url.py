@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias
@@ -31,6 +31,7 @@ Framing: TypeAlias = Literal["auto", "hdlc", "wrapper"]
 Authentication: TypeAlias = Literal["none", "low"]
 
 DEFAULT_PORT: Final = 4059  # registered for DLMS/COSEM
+DEFAULT_UNIT: Final = 100
 EXAMPLE: Final = "tcp://192.168.1.20:4059?unit=100"
 _FRAMINGS: Final[dict[str, Framing]] = {"tcp": "auto", "hdlc": "hdlc", "wrapper": "wrapper"}
 _DEVICES: Final = ("serial", "optical", "modem")
@@ -58,7 +59,7 @@ class Target:
     host: str = ""
     port: int = DEFAULT_PORT
     framing: Framing = "auto"
-    unit: int = 100  # physical (lower) address, the port's Unit ID; not sent in the wrapper
+    unit: int = DEFAULT_UNIT  # physical (lower) address, the port's Unit ID; not sent in the wrapper
     client: int = 16  # client SAP; 16 is the public client
     logical: int = 1  # logical device (upper address, or wPort)
     address: int = 4  # octets of the server address
@@ -68,6 +69,7 @@ class Target:
     inverted: bool = False  # the meter sends its deviation with the wrong sign
     max_pdu: int = 0xFFFF  # octets of the largest APDU we take; 0 is no limit
     line: SerialLine | None = None  # in place of host and port
+    unit_named: bool = field(default=False, compare=False)  # somebody said which, and may mind another
 
     def __post_init__(self) -> None:
         if bool(self.host) is (self.line is not None):
@@ -84,6 +86,8 @@ class Target:
             raise LocalError(f"pdu={self.max_pdu} is not 12..65535, or 0 for no limit")
         client_octet(self.client)
         self.server_address  # noqa: B018  # a value that exists is a legal value
+        if self.unit != DEFAULT_UNIT:
+            object.__setattr__(self, "unit_named", True)
 
     @property
     def server_address(self) -> ServerAddress:
@@ -116,7 +120,8 @@ class Target:
         values = {"framing": _FRAMINGS[scheme]} | _read(query, _OPTIONS | _OF_TCP)
         if scheme not in ("tcp", values["framing"]):
             raise LocalError(f"framing={values['framing']} contradicts {scheme}://; write tcp://")
-        return cls(host, DEFAULT_PORT if port is None else port, **_fields(values, _OPTIONS | _OF_TCP))
+        fields = _fields(values, _OPTIONS | _OF_TCP)
+        return cls(host, DEFAULT_PORT if port is None else port, unit_named="unit" in values, **fields)
 
     def __str__(self) -> str:
         """The URL that leads back to the same target, with what is not as it would be anyway."""
@@ -127,7 +132,9 @@ class Target:
         else:
             text = f"{self.line.scheme}:{quote(self.line.settings.device, safe=_SAFE)}"
             words |= _line_words(self.line)
-        words |= {"unit": self.unit, "client": self.client}
+        if self.framing != "wrapper" or self.unit != DEFAULT_UNIT:  # the wrapper names none
+            words["unit"] = self.unit
+        words["client"] = self.client
         plain = Target("plain", timeout_s=5.0 if self.line is None else self.line.timeout_s)
         words |= _other(self, plain, _OPTIONS, words)
         return f"{text}?{_query(words)}"

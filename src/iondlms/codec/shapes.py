@@ -73,6 +73,10 @@ class Shape:
         self._values = struct.Struct(values)
         self._picked = tuple(picked) if -1 in picked else None  # null-data have no value to unpack
 
+    def __reduce__(self) -> tuple[type[Shape], tuple[list[tuple[Tag, int]]]]:
+        """Be pickled by what it was made of: a `struct.Struct` cannot be."""
+        return Shape, ([(field.tag, field.size) for field in self.fields],)
+
     def fits(self, octets: bytes, start: int, count: int) -> bool:
         """Whether so many rows of this shape stand there."""
         stop = start + count * self.stride

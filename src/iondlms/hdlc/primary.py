@@ -360,7 +360,8 @@ class Primary:
         octets = frame.information.hex(" ").upper() or "nothing"
         match action:
             case "fail_silent":
-                return f"no answer after {self._tries} repetitions"
+                times = f" after {self._tries} repetition{'s' * (self._tries > 1)}" if self._tries else ""
+                return f"no answer{times}"
             case "fail_refused":
                 return "the server refused the link (DM)"
             case "fail_parameters":

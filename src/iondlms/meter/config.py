@@ -250,7 +250,7 @@ def _unit_ids(model: str | None, ports: Sequence[Any]) -> set[int]:
             own = find_port(model or "", str(read(raw, "name", "ETHERNET"))).unit_id
             unit_id = read(raw, "unit_id", None)
             found.add(own if unit_id is None else int(unit_id))
-        except (LocalError, TypeError, ValueError):
+        except (LocalError, TypeError, ValueError, OverflowError):  # the last: infinity
             return set()
     return found if all(unit_id in _UNIT_IDS for unit_id in found) else set()
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from iondlms.errors import LocalError, PortError
-from iondlms.ports.dialogue import converse, converse_async
+from iondlms.ports.dialogue import Watch, converse, converse_async
 from iondlms.ports.endpoint import AsyncLine, Line, LineState
 from iondlms.ports.hayes import EndOfCall, HangUp, Result, ResultReader, command
 from iondlms.ports.table import Step, rows
@@ -194,23 +194,24 @@ class Dial:
 class ModemTransport:
     """The client's call, blocking; also a context manager."""
 
-    def __init__(self, line: Line, baud: int, rest: bytes = b"") -> None:
+    def __init__(self, line: Line, baud: int, rest: bytes = b"", watch: Watch | None = None) -> None:
         self._line = line
         self._baud = baud
         self._rest = rest
+        self._watch = watch
         self._end = EndOfCall(line.now())
         self._carrier = False
         self._over = False  # the modem says that the other end has hung up
         self._open = True
 
     @classmethod
-    def connect(cls, line: Line, setup: DialSetup) -> ModemTransport:
+    def connect(cls, line: Line, setup: DialSetup, watch: Watch | None = None) -> ModemTransport:
         """Dial over a line; PortError if nobody is reached. Then, or if interrupted, the line is closed."""
         dial = Dial(setup)
         try:
-            return cls(line, setup.baud, converse(dial, line))
+            return cls(line, setup.baud, converse(dial, line, watch), watch)
         except BaseException:
-            cls(line, setup.baud).close()
+            cls(line, setup.baud, watch=watch).close()
             raise
 
     def now(self) -> float:
@@ -227,6 +228,8 @@ class ModemTransport:
         octets = octets or self._line.receive(deadline)
         self._over |= self._end.receive(octets, self._line.now()) is Result.NO_CARRIER
         if self._over:
+            if octets and self._watch is not None:
+                self._watch("RX", octets, self._line.now())  # nobody else will see it
             raise PortError(_CARRIER_LOST)
         if not octets:
             carrier = self._line.carrier()
@@ -251,7 +254,7 @@ class ModemTransport:
 
     def _hang_up(self) -> None:
         with contextlib.suppress(PortError):  # the line is dead, and so is the call
-            converse(HangUp(self._baud, over=self._over), self._line)
+            converse(HangUp(self._baud, over=self._over), self._line, self._watch)
 
     def __enter__(self) -> Self:
         return self
@@ -265,23 +268,26 @@ class ModemTransport:
 class AsyncModemTransport:
     """The client's call, for asyncio; also an async context manager."""
 
-    def __init__(self, line: AsyncLine, baud: int, rest: bytes = b"") -> None:
+    def __init__(self, line: AsyncLine, baud: int, rest: bytes = b"", watch: Watch | None = None) -> None:
         self._line = line
         self._baud = baud
         self._rest = rest
+        self._watch = watch
         self._end = EndOfCall(line.now())
         self._carrier = False
         self._over = False  # the modem says that the other end has hung up
         self._open = True
 
     @classmethod
-    async def connect(cls, line: AsyncLine, setup: DialSetup) -> AsyncModemTransport:
+    async def connect(
+        cls, line: AsyncLine, setup: DialSetup, watch: Watch | None = None
+    ) -> AsyncModemTransport:
         """Dial over a line; PortError if nobody is reached. Then, or if cancelled, the line is closed."""
         dial = Dial(setup)
         try:
-            return cls(line, setup.baud, await converse_async(dial, line))
+            return cls(line, setup.baud, await converse_async(dial, line, watch), watch)
         except BaseException:
-            await cls(line, setup.baud).close()
+            await cls(line, setup.baud, watch=watch).close()
             raise
 
     def now(self) -> float:
@@ -298,6 +304,8 @@ class AsyncModemTransport:
         octets = octets or await self._line.receive(deadline)
         self._over |= self._end.receive(octets, self._line.now()) is Result.NO_CARRIER
         if self._over:
+            if octets and self._watch is not None:
+                self._watch("RX", octets, self._line.now())  # nobody else will see it
             raise PortError(_CARRIER_LOST)
         if not octets:
             carrier = await self._line.carrier()
@@ -322,7 +330,7 @@ class AsyncModemTransport:
 
     async def _hang_up(self) -> None:
         with contextlib.suppress(PortError):  # the line is dead, and so is the call
-            await converse_async(HangUp(self._baud, over=self._over), self._line)
+            await converse_async(HangUp(self._baud, over=self._over), self._line, self._watch)
 
     async def __aenter__(self) -> Self:
         return self

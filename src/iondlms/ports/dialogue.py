@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Literal, Protocol, TypeAlias
 
 from iondlms.errors import PortError
 from iondlms.ports.endpoint import AsyncLine, Line, LineState
 
-__all__ = ["Dialogue", "converse", "converse_async"]
+__all__ = ["Dialogue", "Watch", "converse", "converse_async"]
+
+Watch: TypeAlias = Callable[[Literal["TX", "RX"], bytes, float], None]
+"""Is shown the octets as they travel, with their direction and the time."""
 
 
 class Dialogue(Protocol):
@@ -42,13 +46,15 @@ class Dialogue(Protocol):
         """Octets that came behind its end: the meter's already."""
 
 
-def converse(dialogue: Dialogue, line: Line) -> bytes:
+def converse(dialogue: Dialogue, line: Line, watch: Watch | None = None) -> bytes:
     """Carry a dialogue to its end; return its rest. PortError if it ends badly or the line is dead."""
     state = dialogue.wanted
     line.configure(state)
     octets = dialogue.start(line.now())
     while True:
         if octets:
+            if watch is not None:
+                watch("TX", octets, line.now())
             line.send(octets)
         if dialogue.wanted != state:
             state = dialogue.wanted
@@ -60,15 +66,20 @@ def converse(dialogue: Dialogue, line: Line) -> bytes:
         data = line.receive(dialogue.next_deadline())
         now = line.now()
         octets = dialogue.receive_data(data, now) if data else dialogue.handle_timeout(now)
+        if data and watch is not None:
+            # The rest is shown by whoever receives it.
+            watch("RX", data[: len(data) - len(dialogue.rest)], now)
 
 
-async def converse_async(dialogue: Dialogue, line: AsyncLine) -> bytes:
+async def converse_async(dialogue: Dialogue, line: AsyncLine, watch: Watch | None = None) -> bytes:
     """Carry a dialogue to its end, for asyncio; see `converse`."""
     state = dialogue.wanted
     await line.configure(state)
     octets = dialogue.start(line.now())
     while True:
         if octets:
+            if watch is not None:
+                watch("TX", octets, line.now())
             await line.send(octets)
         if dialogue.wanted != state:
             state = dialogue.wanted
@@ -80,3 +91,6 @@ async def converse_async(dialogue: Dialogue, line: AsyncLine) -> bytes:
         data = await line.receive(dialogue.next_deadline())
         now = line.now()
         octets = dialogue.receive_data(data, now) if data else dialogue.handle_timeout(now)
+        if data and watch is not None:
+            # The rest is shown by whoever receives it.
+            watch("RX", data[: len(data) - len(dialogue.rest)], now)

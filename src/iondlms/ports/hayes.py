@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Final
 
 from iondlms.errors import LocalError
+from iondlms.hdlc import Deframer
 from iondlms.ports.endpoint import LineState
 
 __all__ = ["LONGEST_INIT", "EndOfCall", "HangUp", "Result", "ResultReader", "command"]
@@ -18,6 +19,8 @@ _ANSWER_S: Final = 5.0  # for OK behind ATH: the line has to fall
 _ESCAPE: Final = b"+++"
 _LONGEST_LINE: Final = 80
 _PRINTABLE: Final = re.compile(r"[\x20-\x7e]*")
+_NO_CARRIER: Final = re.compile(rb"[\r\n~]NO CARRIER(?=[\r\n])")
+_SHORT_OF_IT: Final = len(b"~NO CARRIER\r") - 1
 
 
 class Result(Enum):
@@ -99,20 +102,30 @@ class EndOfCall:
     """Finds the end of a call in what the other end sends.
 
     NO CARRIER comes from our own modem, on a line of its own; some write no line end before it, and then it
-    follows on CONNECT or on the flag that ends a frame. `+++ATH` comes after a second of silence, from a
-    program that takes the line for its modem: on a null modem, or a serial server that has none.
+    follows on CONNECT or on the flag that ends a frame. A frame may carry the same octets, which its check
+    proves to be its own; where the call ended within a frame, the silence behind tells.
+
+    `+++ATH` comes after a second of silence, from a program that takes the line for its modem: on a null
+    modem, or a serial server that has none.
     """
 
-    _NO_CARRIER: Final = b"NO CARRIER"
     _HANG_UP: Final = _ESCAPE + b"ATH"
 
     def __init__(self, now: float) -> None:
         self._tail = b"\n"  # of CONNECT
+        self._frames = Deframer()
+        self._said = 0  # NO CARRIER as often as no frame has claimed it
         self._heard = now
         self._escape: bytes | None = None  # what came since the silence, while it may be an escape
 
     def receive(self, octets: bytes, now: float) -> Result | None:
-        """Return NO_CARRIER or, for the escape, OTHER; None while the call goes on."""
+        """Return NO_CARRIER or, for the escape, OTHER; None while the call goes on.
+
+        No octets: a deadline has passed without any.
+        """
+        if not octets:
+            self._frames.flush()
+            return Result.NO_CARRIER if self._said else None
         if now - self._heard >= GUARD_S and self._escape != _ESCAPE:
             self._escape = b""
         self._heard = now
@@ -123,10 +136,12 @@ class EndOfCall:
             if not self._HANG_UP.startswith(self._escape):
                 self._escape = None
         tail = self._tail + octets
-        if re.search(rb"[\r\n~]NO CARRIER[\r\n]", tail):
-            return Result.NO_CARRIER
-        self._tail = tail[-len(self._NO_CARRIER) - 1 :]
-        return None
+        self._tail = tail[-_SHORT_OF_IT:]
+        self._said += len(_NO_CARRIER.findall(tail))
+        for frame in self._frames.feed(octets):
+            if self._said:
+                self._said = max(0, self._said - len(_NO_CARRIER.findall(frame.encode())))
+        return Result.NO_CARRIER if self._said and not self._frames.in_frame else None
 
 
 class HangUp:
@@ -134,14 +149,17 @@ class HangUp:
 
     DTR falls for a second, and most modems hang up at that; then the escape and ATH for those that are set,
     or wired, to ignore it. A modem that has said that the call is `over` listens to commands already: there
-    is nothing to escape from, and no line that has yet to fall.
+    is nothing to escape from, and no line that has yet to fall. If it then answers nothing, it was not the
+    modem who said so, and all is done as for any other call.
     """
 
     def __init__(self, baud: int, *, over: bool = False) -> None:
         self._baud = baud
         self._reader = ResultReader()
-        self._steps = [command("ATH")] if over else [_ESCAPE, command("ATH")]
-        self._answer_s = GUARD_S if over else _ANSWER_S
+        # What was sent before it was heard that the call is over is a line begun, which CR ends.
+        # Then any answer will do: it shows that commands are heard, and some modems have none to ATH.
+        self._steps = [b"\r" + command("ATH"), command("AT")] if over else [_ESCAPE, command("ATH")]
+        self._over = over
         self._ready = True
         self._deadline = 0.0
         self._asked = False  # something was sent that the modem answers
@@ -170,7 +188,7 @@ class HangUp:
         results, _ = self._reader.feed(data)
         if not set(results) & {Result.OK, Result.NO_CARRIER, Result.ERROR}:
             return b""
-        if Result.NO_CARRIER in results or not self._steps:
+        if Result.NO_CARRIER in results or (self._over and self._asked) or not self._steps:
             self._hung_up = True
         # Unasked it speaks of DTR, which stays off for its second.
         return self._next(now) if self._asked else b""
@@ -186,10 +204,16 @@ class HangUp:
             self._ready = True
             self._deadline = now + SETTLE_S
             return b""
+        if self._over and not self._steps and not self._hung_up:
+            self._over = False
+            self._steps = [_ESCAPE, command("ATH")]  # the silence before it was the wait for the answer
         if self._hung_up or not self._steps:
             self.done = True
             return b""
         self._asked = True
         octets = self._steps.pop(0)
-        self._deadline = now + (self._answer_s if not self._steps else 2 * GUARD_S)
+        if self._over:
+            self._deadline = now + GUARD_S
+        else:
+            self._deadline = now + (2 * GUARD_S if self._steps else _ANSWER_S)
         return octets

@@ -91,8 +91,8 @@ MODEM: Final[dict[tuple[ModemState, ModemInput], Step[ModemState]]] = {
     **rows(
         _ONLINE,
         ModemInput,
-        # There is nothing left to hang up.
-        ENDED=Step("initialize", _INITIALIZING),
+        # There is nothing left to hang up, unless it was the caller who said so.
+        ENDED=Step("make_sure", _HANGING_UP),
         CARRIER_LOST=Step("hang_up", _HANGING_UP),
         IDLE=Step("hang_up", _HANGING_UP),
         ESCAPE=Step("hang_up", _HANGING_UP),
@@ -223,6 +223,8 @@ class ModemEndpoint:
         if self._hang_up is not None:
             return self._hanging_up(self._hang_up, self._hang_up.handle_timeout(now), now)
         if self._endpoint is not None:
+            if self._end.receive(b"", now) is not None:
+                return self._react(ModemInput.ENDED, now)
             octets = self._endpoint.handle_timeout(now)
             return octets + (self._react(ModemInput.IDLE, now) if self._endpoint.idle else b"")
         if self._deadline is not None and now >= self._deadline:
@@ -281,9 +283,9 @@ class ModemEndpoint:
                 self._endpoint = self._make_endpoint(now)
                 self._end = EndOfCall(now)
                 self.calls += 1
-            case "hang_up":
+            case "hang_up" | "make_sure":
                 self._endpoint, self._deadline = None, None
-                self._hang_up = HangUp(self._baud)
+                self._hang_up = HangUp(self._baud, over=action == "make_sure")
                 return self._hang_up.start(now)
             case "ignore":
                 pass

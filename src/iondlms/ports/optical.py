@@ -12,7 +12,7 @@ from typing import Final
 
 from iondlms.errors import LocalError
 from iondlms.hdlc import Deframer, Kind
-from iondlms.ports.dialogue import converse, converse_async
+from iondlms.ports.dialogue import Watch, converse, converse_async
 from iondlms.ports.endpoint import AsyncLine, Endpoint, Line, LineState
 from iondlms.ports.sign_on import (
     SIGN_ON_BAUD,
@@ -79,6 +79,7 @@ class SignOnSetup:
     # After DISC was answered, how long the next SNRM may take at the same baud: readers that clear a link
     # before they set up their own send both.
     release_s: float = 5.0
+    inactivity_s: float = 120.0  # without a frame; the endpoint's own is put off by noise as well
 
     def __post_init__(self) -> None:
         request(self.address)
@@ -95,7 +96,9 @@ class SignOnEndpoint:
         self._frames = Deframer()
         self._baud = SIGN_ON_BAUD
         self._heard = 0.0
-        self._deadline: float | None = None  # of the acknowledge, or of the next SNRM after DISC
+        # Of the acknowledge, of the next frame, or of the next SNRM after DISC.
+        self._deadline: float | None = None
+        self._disconnected = False  # DISC was answered, and nothing of a link since
         self.state = _START
 
     @property
@@ -108,16 +111,17 @@ class SignOnEndpoint:
         if self._messages.pending and now - self._heard >= _CHARACTER_S:
             self._messages.flush()
         self._heard = now
-        answer = b""
+        answer = bytearray()
+        start = 0
         # What stands behind the acknowledge is HDLC already, so messages are taken one by one.
-        while data and self._endpoint is None:
-            end = data.find(b"\n") + 1 or len(data)
-            for message in self._messages.feed(data[:end]):
+        while start < len(data) and self._endpoint is None:
+            end = data.find(b"\n", start) + 1 or len(data)
+            for message in self._messages.feed(data[start:end]):
                 answer += self._react(self._classify(message), now, message or b"")
-            data = data[end:]
-        if data and self._endpoint is not None:
-            answer += self._hdlc(self._endpoint, data, now)
-        return answer
+            start = end
+        if start < len(data) and self._endpoint is not None:
+            answer += self._hdlc(self._endpoint, data[start:] if start else data, now)
+        return bytes(answer)
 
     def next_deadline(self) -> float | None:
         """Return the first of: a message, an acknowledge, a link takes too long."""
@@ -134,6 +138,7 @@ class SignOnEndpoint:
             self._messages.flush()
         answer = b""
         if self._endpoint is not None:
+            self._forget_half_frame(self._endpoint, now)
             answer = self._endpoint.handle_timeout(now)
             if self._endpoint.idle or (self._deadline is not None and now >= self._deadline):
                 answer += self._react(SignOnInput.RELEASED, now)
@@ -174,7 +179,7 @@ class SignOnEndpoint:
                 return octets
             case "confirm":
                 self._baud = chosen_baud(message) or SIGN_ON_BAUD
-                self._deadline = None
+                self._deadline, self._disconnected = now + self._setup.inactivity_s, False
                 self._endpoint = self._make_endpoint(now)
                 self._frames = Deframer()
                 return acknowledge(self._baud) if self._setup.confirm else b""
@@ -188,14 +193,27 @@ class SignOnEndpoint:
         return b""
 
     def _hdlc(self, endpoint: Endpoint, data: bytes, now: float) -> bytes:
-        self._deadline = None
-        ended = [frame.kind is Kind.DISC for frame in self._frames.feed(data)]
+        self._forget_half_frame(endpoint, now)
+        frames = self._frames.feed(data)
         answer = endpoint.receive_data(data, now)
-        if answer and ended and ended[-1]:
-            self._deadline = now + self._setup.release_s
+        # Only frames count: a reader that asks at 300 baud is noise here, and would never be heard again.
+        if answer and frames and frames[-1].kind is Kind.DISC:
+            self._disconnected, self._deadline = True, now + self._setup.release_s
+        elif frames and (not self._disconnected or _answers_a_link(answer)):
+            self._disconnected, self._deadline = False, now + self._setup.inactivity_s
         if endpoint.closed:
             self._react(SignOnInput.RELEASED, now)
         return answer
+
+    def _forget_half_frame(self, endpoint: Endpoint, now: float) -> None:
+        """Let the endpoint's RxTimeout end a half frame here as well, else it hides the frame behind it."""
+        due = endpoint.next_deadline()
+        if due is not None and now >= due:
+            self._frames.flush()
+
+
+def _answers_a_link(answer: bytes) -> bool:
+    return any(frame.kind is not Kind.DM for frame in Deframer().feed(answer))
 
 
 class OpticalTransport:
@@ -206,11 +224,13 @@ class OpticalTransport:
         self._line = line
 
     @classmethod
-    def connect(cls, line: Line, options: SignOnOptions | None = None) -> OpticalTransport:
-        """Sign on over a line; PortError if that fails, and then the line is closed."""
+    def connect(
+        cls, line: Line, options: SignOnOptions | None = None, watch: Watch | None = None
+    ) -> OpticalTransport:
+        """Sign on over a line; NoSignOn if that fails, and then, as for PortError, the line is closed."""
         sign_on = SignOn(options)
         try:
-            converse(sign_on, line)
+            converse(sign_on, line, watch)
         except BaseException:
             line.close()
             raise
@@ -241,11 +261,13 @@ class AsyncOpticalTransport:
         self._line = line
 
     @classmethod
-    async def connect(cls, line: AsyncLine, options: SignOnOptions | None = None) -> AsyncOpticalTransport:
-        """Sign on over a line; PortError if that fails, and then the line is closed."""
+    async def connect(
+        cls, line: AsyncLine, options: SignOnOptions | None = None, watch: Watch | None = None
+    ) -> AsyncOpticalTransport:
+        """Sign on over a line; NoSignOn if that fails, and then, as for PortError, the line is closed."""
         sign_on = SignOn(options)
         try:
-            await converse_async(sign_on, line)
+            await converse_async(sign_on, line, watch)
         except BaseException:
             await line.close()
             raise

@@ -28,6 +28,7 @@ __all__ = [
     "SIGN_ON_BAUD",
     "Identification",
     "Messages",
+    "NoSignOn",
     "ReaderState",
     "SignOn",
     "SignOnInput",
@@ -248,13 +249,18 @@ class SignOnOptions:
 
     address: str = ""  # the device address; empty asks whoever is there
     max_baud: int = 115200  # never choose more than that
-    tries: int = 3  # of the request
+    # Of the request. Three take 10 s: meters that were just read stay at their baud for up to 5 s.
+    tries: int = 3
     # 0.2 s from one side's last character to the other's first, 6.4.3.1.
     settle_s: float = 0.2
 
     def __post_init__(self) -> None:
         request(self.address)
         baud_code(self.max_baud)
+
+
+class NoSignOn(PortError):
+    """The device is there, and nobody signs on over it."""
 
 
 class SignOn:
@@ -342,8 +348,9 @@ class SignOn:
     def _request(self, now: float) -> bytes:
         if self._tries >= self._options.tries:
             heard = "its answer cannot be read" if self._misheard else "nothing answers"
-            self.error = PortError(
-                f"no sign-on: {heard} at 300 baud, 7E1; try without mode_e, and see how the optical head sits"
+            self.error = NoSignOn(
+                f"no sign-on: {heard} at 300 baud, 7E1; see how the optical head sits, try without mode_e;"
+                " a meter whose reading broke off hears 300 baud again after its inactivity time, 2 minutes"
             )
             self.done = True
             return b""
@@ -360,7 +367,7 @@ class SignOn:
             return b""
         self._acknowledged += 1
         if self._acknowledged > self._options.tries:
-            self.error = PortError("no sign-on: the meter repeats its identification, whatever it is told")
+            self.error = NoSignOn("no sign-on: the meter repeats its identification, whatever it is told")
             self.done = True
             return b""
         self.identification = identification

@@ -7,8 +7,10 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymodbus.client import ModbusTcpClient
 from tests.sources.modbus_meter import OtherMeter
 
 from iondlms.client import connect
@@ -171,9 +174,17 @@ def test_the_verbs_on_data_folders_do_what_the_page_shows(tmp_path: Path) -> Non
         assert run.stdout or run.stderr, line
 
 
+SERVES = "StartAsyncTcpServer"  # a program that ends when it is told to
+
+
 @pytest.mark.parametrize(
     ("page", "number"),
-    [(page, number) for page in (README, READ, METER) for number in range(len(blocks(page, "python")))],
+    [
+        (page, number)
+        for page in (README, READ, METER)
+        for number, program in enumerate(blocks(page, "python"))
+        if SERVES not in program
+    ],
     ids=lambda value: value.name if isinstance(value, Path) else str(value),
 )
 def test_python_of_the_docs_runs(page: Path, number: int, meter: Running) -> None:
@@ -187,6 +198,27 @@ def test_python_of_the_docs_runs(page: Path, number: int, meter: Running) -> Non
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip(), "it prints nothing"
+
+
+def test_the_shown_modbus_server_has_the_registers_that_it_says() -> None:
+    (program,) = [each for each in blocks(METER, "python") if SERVES in each]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shown = program.replace("5020", str(port))
+    assert shown != program
+    with subprocess.Popen([sys.executable, "-c", shown]) as process:
+        try:
+            client = ModbusTcpClient("127.0.0.1", port=port)
+            end = time.monotonic() + 30
+            while not client.connect():  # type: ignore[no-untyped-call]
+                assert process.poll() is None
+                assert time.monotonic() < end
+            answer = client.read_holding_registers(3203, count=4, device_id=1)
+            client.close()  # type: ignore[no-untyped-call]
+            assert answer.registers == [0, 0, 1_234_567 >> 16, 1_234_567 & 0xFFFF]
+        finally:
+            process.kill()
 
 
 def test_the_shown_configuration_is_a_configuration(tmp_path: Path) -> None:
@@ -219,7 +251,7 @@ def ran(command: str, folder: Path, address: str = SHOWN) -> str:
 
 def test_the_verbs_on_configurations_do_what_the_page_shows(tmp_path: Path) -> None:
     here = [line for line in section(METER, "Configuration").splitlines() if line.startswith("iondlms ")]
-    assert [line.split()[2] for line in here] == ["init", "check", "show", "schema"]
+    assert [line.split()[2] for line in here] == ["init", "check", "show", "schema", "map"]
     said = [ran(line, tmp_path) for line in here]
     assert "meter.toml: right" in said[1]
     assert "period = 86400.0" in said[2]

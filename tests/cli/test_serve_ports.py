@@ -147,8 +147,8 @@ def test_what_a_model_does_not_have_opens_nothing(file: Path) -> None:
         told = refused(file, "[meter]\nmodel = 'ION9000'\n" + good + lacking)
         assert [line.partition(":")[0] for line in told] == [
             "port.COM3",
-            "port.COM4.baud",
             "port.COM4.device",
+            "port.COM4.baud",
         ]
         (line,) = refused(file, good + port("COM4", "/nowhere/tty"))
         assert line == "COM4: /nowhere/tty: cannot be opened: No such file or directory"

@@ -258,6 +258,15 @@ def test_what_is_remembered_is_bounded() -> None:
             known.take(Heard(16, "1/1", named, None, bytes.fromhex(said), True))
     (meter,) = [meter for name, meter in known._meters.items() if name.endswith(" 1/1")]
     assert 0 < len(meter.scales) + len(meter.captured) + len(meter.periods) <= 256
+    # What is full stays so while nothing more is learnt.
+    while len(meter.scales) + len(meter.captured) + len(meter.periods) < 256:
+        meter.periods[ObisCode(len(meter.periods).to_bytes(6, "little"))] = 900
+    learnt = dict(meter.scales)
+    for class_id, attribute_id, said in ((8, 2, "0600000384"), (3, 3, "1100"), (7, 3, "1100")):
+        named = AttributeDescriptor(class_id, ObisCode.parse("0-0:1.0.0*255"), attribute_id)
+        known.take(Heard(16, "1/1", named, None, bytes.fromhex(said), True))
+    assert meter.scales == learnt
+    assert learnt
 
 
 def test_a_demand_register_has_its_scaler_in_its_fourth_attribute() -> None:

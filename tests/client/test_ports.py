@@ -27,6 +27,7 @@ from iondlms.client.line import SerialLine
 from iondlms.errors import PortError
 from iondlms.ports import Endpoint
 from iondlms.ports.dial import AsyncModemTransport, ModemTransport
+from iondlms.ports.dialogue import Watch
 from iondlms.ports.endpoint import LineState
 from iondlms.ports.modem import ModemEndpoint, ModemSetup, ModemState
 from iondlms.ports.optical import SignOnEndpoint, SignOnSetup
@@ -214,15 +215,16 @@ class Call:
         self.network.run(1.0)
         self.lines: list[CallingLine] = []
 
-        def open_line(line: SerialLine) -> ModemTransport:
+        def open_line(line: SerialLine, watch: Watch | None) -> ModemTransport:
             assert line.call is not None
             self.lines.append(CallingLine(self.modem))
-            return ModemTransport.connect(self.lines[-1], line.call)
+            return ModemTransport.connect(self.lines[-1], line.call, watch)
 
-        async def open_line_async(line: SerialLine) -> AsyncModemTransport:
+        async def open_line_async(line: SerialLine, watch: Watch | None) -> AsyncModemTransport:
             assert line.call is not None
             self.lines.append(CallingLine(self.modem))
-            return await AsyncModemTransport.connect(telephone.AsyncCallingLine(self.lines[-1]), line.call)
+            calling = telephone.AsyncCallingLine(self.lines[-1])
+            return await AsyncModemTransport.connect(calling, line.call, watch)
 
         monkeypatch.setattr(blocking, "open_line", open_line)
         monkeypatch.setattr(async_client, "open_line_async", open_line_async)

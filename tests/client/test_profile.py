@@ -413,6 +413,16 @@ def test_what_is_no_integer_is_no_number_and_no_status() -> None:
         assert value is True
 
 
+def test_numbers_that_no_status_word_holds_are_none_and_none_is_kept() -> None:
+    kept = len(StatusWord._value2member_map_)
+    words = [-1, 0x10000, 1 << 40, 0xFFFF]
+    rows = typed_profile(buffer(*((make.long64(word),) for word in words)), shape(STATUS)).rows
+    assert [row.status for row in rows] == [None] * 4
+    assert len(StatusWord._value2member_map_) == kept
+    (row,) = typed_profile(buffer((make.long64(0xFFFE),)), shape(STATUS)).rows
+    assert row.status == 0xFFFE
+
+
 cell = st.one_of(
     st.just(NULL), st.integers(-9, 9).map(make.double_long), st.binary(max_size=13).map(make.octet_string)
 )

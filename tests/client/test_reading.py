@@ -21,6 +21,7 @@ class Said:
     """A session with a meter that answers so, by attribute; 3 is asked of registers and of the profile."""
 
     conformance = Conformance.SELECTIVE_ACCESS
+    doubt = None
 
     def __init__(self, **answers: Data | bytes) -> None:
         self._answers: dict[str, Data | bytes] = {

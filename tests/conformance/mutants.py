@@ -518,7 +518,13 @@ MUTANTS: Final = (
     Mutant("inter-frame timer early", ("DL-72",), settings=(("port.ETHERNET.rx_timeout", 0.3),)),
     Mutant("length of a WPDU one too large", ("WR-01", "WR-02"), say=_say(_wrapper(_length_1_more))),
     Mutant("ports of a WPDU not swapped", ("WR-01", "WR-02"), say=_say(_wrapper(_ports_not_swapped))),
-    Mutant("the association outlives its connection", ("WR-15", "BT-12", "RB-11"), one_endpoint=True),
+    Mutant("the association outlives its connection", ("WR-15", "BT-12"), one_endpoint=True),
+    Mutant(
+        "the association outlives an outage",
+        ("RB-11",),
+        one_endpoint=True,
+        patches=((Meter, "outages", 0),),
+    ),
     Mutant(
         "RLRQ ends nothing",
         ("AP-68", "AP-69"),

@@ -156,3 +156,21 @@ def test_each_fault_of_a_file_is_told_on_its_line_and_in_its_order(tmp_path: Pat
     assert [number for number, _, _ in told] == [number for number, _ in expected], "\n".join(map(str, told))
     for (number, _, line), (_, wanted) in zip(told, expected, strict=True):
         assert wanted in line, f"line {number}"
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e300", "-1", "[]", "{}", '"x"'])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "[[port]]\nunit_id",
+        "[[port]]\nrx_timeout",
+        "[meter]\nhistory",
+        "[load_profile]\nperiod",
+        "[[fault]]\nafter",
+    ],
+)
+def test_no_number_whatever_is_more_than_a_fault(tmp_path: Path, key: str, value: str) -> None:
+    file = tmp_path / "meter.toml"
+    file.write_text(f"{key} = {value}\n", "utf-8")
+    with pytest.raises(ConfigError, match=r"meter.toml:\d"):
+        load_checked(file, [], year=2026)

@@ -26,7 +26,7 @@ _T = TypeVar("_T")
 _KINDS: Final = 256  # of meters and profiles that are kept
 _USUAL: Final = 1024  # octets of what is kept: the 52 columns that an ION meter records at most take 938
 _PARTS: Final = 8  # choices of columns that are kept of a kind: as many as a program makes
-_SHAPES: Final = 16  # that are kept of a kind: it has one for each zone, period and set of scalers
+_SHAPES: Final = 4  # that are kept of a kind: it has one for each zone, period and set of scalers
 
 
 class Captured:

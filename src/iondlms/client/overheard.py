@@ -128,16 +128,26 @@ class Overheard:
 
 
 def _learn(meter: _Meter, class_id: int, code: ObisCode, attribute: int, octets: bytes) -> None:
+    if (class_id, attribute) == (PROFILE_CLASS, 3):
+        captured = tuple([CaptureObject.of(item) for item in decode(octets).items()])
+        _room(meter)
+        meter.captured[code] = captured
+    elif (class_id, attribute) == (PROFILE_CLASS, 4):
+        period = decode(octets).integer()
+        _room(meter)
+        meter.periods[code] = period
+    elif is_scaler_unit(class_id, attribute):
+        scale = scale_of(decode(octets))
+        _room(meter)
+        meter.scales[code] = scale
+
+
+def _room(meter: _Meter) -> None:
+    """Have room for one more; a line that names objects without end makes it forget what it knows."""
     if len(meter.captured) + len(meter.periods) + len(meter.scales) >= _MOST_LEARNT:
         meter.captured.clear()
         meter.periods.clear()
         meter.scales.clear()
-    if (class_id, attribute) == (PROFILE_CLASS, 3):
-        meter.captured[code] = tuple([CaptureObject.of(item) for item in decode(octets).items()])
-    elif (class_id, attribute) == (PROFILE_CLASS, 4):
-        meter.periods[code] = decode(octets).integer()
-    elif is_scaler_unit(class_id, attribute):
-        meter.scales[code] = scale_of(decode(octets))
 
 
 def _selected(

@@ -358,7 +358,7 @@ class _Statuses(dict[int, "StatusWord | None"]):
     """Status words by their integer; a year of rows has a handful of them."""
 
     def __missing__(self, word: int) -> StatusWord | None:
-        if word == STATUS_INVALID:
+        if not 0 <= word < STATUS_INVALID:  # no other is a status word; and each would be kept for ever
             return None
         status = StatusWord(word)
         if len(self) < 0x400:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import gc
+import itertools
 import sqlite3
 import tracemalloc
 from collections.abc import Callable
@@ -89,14 +90,15 @@ async def test_rows_do_not_stay_in_memory() -> None:
     try:
         async with make(count, time) as fleet:
             await passed(fleet, time, 8)
-            gc.collect()
-            before, _ = tracemalloc.get_traced_memory()
-            await passed(fleet, time, 48)
-            gc.collect()
-            after, _ = tracemalloc.get_traced_memory()
+            held = []
+            for _ in range(3):
+                gc.collect()
+                held.append(tracemalloc.get_traced_memory()[0])
+                await passed(fleet, time, 48)
     finally:
         tracemalloc.stop()
-    assert (after - before) / count < 1000  # 48 rows of both recorders are 7 kB
+    # 48 rows of both recorders are 7 kB. In one of the two spans something else may have been kept for good.
+    assert min(after - before for before, after in itertools.pairwise(held)) / count < 1000
 
 
 async def test_each_has_its_own_name_and_load() -> None:

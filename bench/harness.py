@@ -197,7 +197,7 @@ class Bench:
         return result
 
     def finish(self) -> None:
-        """Write the JSON that was asked for, and tell of the targets that were missed."""
+        """Write the JSON that was asked for, and tell of the targets that were missed: exit status 3."""
         if self.options.json is not None:
             self.options.json.parent.mkdir(parents=True, exist_ok=True)
             report = {"bench": self.name, "results": [asdict(result) for result in self.results]}
@@ -205,6 +205,7 @@ class Bench:
         missed = [result.name for result in self.results if result.misses]
         if missed:
             print(f"targets missed: {'; '.join(missed)}", file=sys.stderr)
+            sys.exit(3)
 
 
 def _measured(

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from tests.ports.serial_line import LONG_S
@@ -20,7 +21,7 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def missing(what: str) -> None:
+def missing(what: str) -> NoReturn:
     """Skip here, and fail where everything has to be there."""
     if os.environ.get("CI"):
         pytest.fail(f"{what} is missing; .ci/run installs it")

@@ -7,6 +7,8 @@ import os
 import shutil
 import socket
 import termios
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -51,44 +53,37 @@ async def test_a_meter_on_a_serial_servers_raw_port() -> None:
             assert await asyncio.to_thread(read, connect) == expected()
 
 
-async def test_a_client_over_the_raw_port_of_ser2net(tmp_path: Path) -> None:
+@asynccontextmanager
+async def ser2net(folder: Path, accepter: str) -> AsyncIterator[tuple[int, Wire]]:
+    """Have ser2net give a meter's serial line to a TCP port."""
     program = shutil.which("ser2net", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if program is None:
         missing("ser2net")
-        return
     port = free_port()
-    config = tmp_path / "ser2net.yaml"
+    config = folder / "ser2net.yaml"
     with Wire() as wire:
         config.write_text(
             "connection: &one\n"
-            f"  accepter: tcp,127.0.0.1,{port}\n"
+            f"  accepter: {accepter},127.0.0.1,{port}\n"
             f"  connector: serialdev,{wire.client.path},9600n81,local\n"
         )
         with running([program, "-n", "-u", "-c", str(config)], port):
             async with served(line(wire.meter.path)):
-                settings = line(f"socket://127.0.0.1:{port}")
-                assert await asyncio.to_thread(read, lambda: SerialTransport.connect(settings)) == expected()
+                yield port, wire
+
+
+async def test_a_client_over_the_raw_port_of_ser2net(tmp_path: Path) -> None:
+    async with ser2net(tmp_path, "tcp") as (port, _):
+        settings = line(f"socket://127.0.0.1:{port}")
+        assert await asyncio.to_thread(read, lambda: SerialTransport.connect(settings)) == expected()
 
 
 @pytest.mark.parametrize("baud", [300, 19200])
 async def test_a_client_over_rfc_2217_to_ser2net(tmp_path: Path, baud: int) -> None:
-    program = shutil.which("ser2net", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-    if program is None:
-        missing("ser2net")
-        return
-    port = free_port()
-    config = tmp_path / "ser2net.yaml"
-    with Wire() as wire:
-        config.write_text(
-            "connection: &one\n"
-            f"  accepter: telnet(rfc2217),tcp,127.0.0.1,{port}\n"
-            f"  connector: serialdev,{wire.client.path},9600n81,local\n"
-        )
-        with running([program, "-n", "-u", "-c", str(config)], port):
-            async with served(line(wire.meter.path)):
-                settings = line(f"rfc2217://127.0.0.1:{port}", baud=baud)
-                assert await asyncio.to_thread(read, lambda: SerialTransport.connect(settings)) == expected()
-                assert wire.client.speed == (termios.B300 if baud == 300 else termios.B19200)
+    async with ser2net(tmp_path, "telnet(rfc2217),tcp") as (port, wire):
+        settings = line(f"rfc2217://127.0.0.1:{port}", baud=baud)
+        assert await asyncio.to_thread(read, lambda: SerialTransport.connect(settings)) == expected()
+        assert wire.client.speed == (termios.B300 if baud == 300 else termios.B19200)
 
 
 @pytest.mark.parametrize("baud", [300, 19200])

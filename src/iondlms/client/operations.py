@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
-from decimal import Decimal
 from typing import Final, Literal, TypeAlias, TypedDict, Unpack
 
 from iondlms.client.columns import ProfileColumns
@@ -12,7 +11,7 @@ from iondlms.client.errors import ServiceRefused
 from iondlms.client.instants import TimeRules
 from iondlms.client.names import ASSOCIATION, CLOCK, resolve
 from iondlms.client.objects import ClockReading, ClockSetting, ClockStep, MeterObject
-from iondlms.client.profile import Profile
+from iondlms.client.profile import Profile, decimals
 from iondlms.client.reading import (
     ProfileRequest,
     Progress,
@@ -102,7 +101,7 @@ class Operations:
         if scaler is None:
             scaler, unit = scale_of(decode((yield from self.session.get(where))))
             self._scales[code] = (scaler, unit)
-        return Quantity(Decimal(value).scaleb(scaler), unit)
+        return Quantity(decimals([value], scaler)[0], unit)
 
     def get_all(self, name: Name, class_id: int | None) -> Operation[dict[int, Data | None]]:
         """Return all attributes by number; None for one that was refused, alone and not in a row."""

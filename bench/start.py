@@ -80,7 +80,8 @@ def main() -> None:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
     if missed:
-        sys.exit(f"later than due: {'; '.join(missed)}")
+        print(f"later than due: {'; '.join(missed)}", file=sys.stderr)
+        sys.exit(3)  # as of all programs here that miss a target
 
 
 if __name__ == "__main__":

@@ -72,8 +72,12 @@ def test_a_target_that_is_missed_is_measured_again_and_told(
     assert found is not None
     assert found.misses
     assert len(turns) == 9
-    bench.finish()
-    assert "MISSED" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        bench.finish()
+    assert ended.value.code == 3
+    told_of = capsys.readouterr()
+    assert "MISSED" in told_of.out
+    assert "targets missed: work" in told_of.err
 
 
 def test_only_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

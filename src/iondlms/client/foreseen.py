@@ -8,15 +8,42 @@ take the general way, which comes to the same for these.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Final, NamedTuple, TypeAlias
+
 from iondlms.client.links import HdlcLink
 from iondlms.hdlc.frame import FLAG, check_information, fill
 from iondlms.hdlc.transfer import COMMAND_LLC, RESPONSE_LLC, Transfer
 from iondlms.xdlms import BlockJoiner
+from iondlms.xdlms.blocks import after_block
 
 __all__ = ["Foreseen"]
 
-_LLC = len(RESPONSE_LLC)
-_TAIL = 3  # FCS and the closing flag
+_LLC: Final = len(RESPONSE_LLC)
+_TAIL: Final = 3  # FCS and the closing flag
+_LADDERS: Final = 64  # kinds of transfer that are kept
+_RUNGS: Final = 128  # of each: a day of rows has 33 blocks, a week a few hundred
+
+
+class _Rung(NamedTuple):
+    """What follows a block: the GetRequestNext, and the block that answers it."""
+
+    information: bytes  # of the frame with the request: LLC and APDU
+    frame: bytes
+    head: bytes  # of the next block, without its length
+    begin: bytes  # of the frame with it, up to the data
+
+
+_Ladder: TypeAlias = "dict[int, _Rung]"  # by the number of the block that has come
+
+
+@lru_cache(_LADDERS)
+def _ladder(_turns: object, _phase: int, _invoke: int, _size: int) -> _Ladder:
+    """Return what is known of all transfers with these heads, V(S) so far ahead of the blocks' numbers.
+
+    Meters of one address are asked alike, so each frame is made and summed up once for all of them.
+    """
+    return {}
 
 
 class Foreseen:
@@ -29,11 +56,12 @@ class Foreseen:
         "_deframer",
         "_invoke",
         "_joiner",
+        "_ladder",
         "_length",
+        "_rung",
         "_size",
         "_transfer",
         "_turns",
-        "request",
     )
 
     def __init__(
@@ -47,11 +75,13 @@ class Foreseen:
         information = _LLC + len(block) + self._size  # octets of it in the frame
         head = transfer.due(information)
         self._turns = transfer.turns(information, _LLC + joiner.request_size)
+        phase = transfer.send_number - joiner.block_number & 7
+        self._ladder = _ladder(self._turns, phase, invoke, self._size)
+        self._rung: _Rung | None = None  # of the block that `follow` has taken
         self._begin = head + RESPONSE_LLC + block  # of the frame, up to the data
         self._length = len(head) + information + _TAIL
         self._data = len(self._begin)  # where it begins in the frame
         self._apdu = len(head) + _LLC
-        self.request = b""  # the APDU that `follow` returned a frame with
 
     @classmethod
     def of(cls, link: HdlcLink, joiner: BlockJoiner, invoke: int) -> Foreseen | None:
@@ -75,15 +105,29 @@ class Foreseen:
         ):
             return None
         self._deframer.frames += 1
-        request = self.request = joiner.go_on(data[self._data : -_TAIL], self._invoke)
+        number = joiner.block_number + 1
+        rung = self._rung = self._ladder.get(number) or self._made(number)
+        information, frame, head, self._begin = rung
         # The request fits: of a link's frames none is shorter than 32 octets of information.
         # Nothing else has changed: this was a block as long as the one before.
-        transfer = self._transfer
+        joiner.go_on(data[self._data : -_TAIL], head)
+        self._transfer.turned(information)
+        return frame
+
+    def _made(self, number: int) -> _Rung:
+        request, head = after_block(self._invoke, number)
         information = COMMAND_LLC + request
-        head, due = self._turns[transfer.send_number]
-        transfer.turned(information)
-        self._begin = b"%b%b%b%c" % (due, RESPONSE_LLC, joiner.head, self._size)
-        return fill(head, information)
+        said, due = self._turns[self._transfer.send_number]
+        begin = b"%b%b%b%c" % (due, RESPONSE_LLC, head, self._size)
+        rung = _Rung(information, fill(said, information), head, begin)
+        if number <= _RUNGS:
+            self._ladder[number] = rung
+        return rung
+
+    @property
+    def request(self) -> bytes:
+        """The APDU that `follow` returned a frame with."""
+        return b"" if self._rung is None else self._rung.information[_LLC:]
 
     def apdu(self, data: bytes) -> bytes:
         """Return the APDU of the frame that was taken."""

@@ -11,9 +11,10 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Context, Decimal, localcontext
+from decimal import Context, Decimal
 from enum import IntFlag
-from itertools import repeat
+from functools import partial
+from itertools import chain, repeat
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, overload
 
 from iondlms.client.instants import TimeRules, Times, times_of
@@ -276,8 +277,8 @@ class ProfileRows(Sequence[ProfileRow]):
         return self._count
 
     def __iter__(self) -> Iterator[ProfileRow]:
-        for first in range(0, self._count, _AT_ONCE):
-            yield from self._some(first, beside=0)
+        # No generator: a row would be handed on through it.
+        return chain.from_iterable(map(partial(self._some, beside=0), range(0, self._count, _AT_ONCE)))
 
     def __reversed__(self) -> Iterator[ProfileRow]:
         for first in reversed(range(0, self._count, _AT_ONCE)):
@@ -400,8 +401,8 @@ def _each_decimal(cells: Sequence[int], scaler: int | None) -> list[Decimal]:
     if not scaler:
         # It takes integers too, and two thirds of the time of Decimal(cell).
         return list(map(Decimal.from_float, cells))
-    with localcontext(_EXACT):
-        return list(map(Decimal(1).scaleb(scaler).__mul__, cells))
+    # By the context's own `multiply`: a third less than entering the context and asking the Decimal.
+    return list(map(_EXACT.multiply, repeat(_EXACT.scaleb(Decimal(1), scaler)), cells))
 
 
 def times_note(unknown: int) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from iondlms.errors import (
 )
 from iondlms.xdlms.get import GetRequestNext, GetResponseWithDatablock
 
-__all__ = ["BlockCutter", "BlockJoiner", "datablock_overhead", "raw_room"]
+__all__ = ["BlockCutter", "BlockJoiner", "after_block", "datablock_overhead", "raw_room"]
 
 _UNLIMITED: Final = 0xFFFF
 # get-request-next and the head of a datablock with data, as `get.py` has them; of a year of load profile
@@ -57,6 +57,12 @@ def raw_room(pdu_size: int) -> int:
     if size - 11 < 0x100:
         return size - 11  # 138 leave 127 as 137 do: the 128th raw octet takes an octet of length with it
     return size - 12
+
+
+def after_block(invoke: int, number: int) -> tuple[bytes, bytes]:
+    """Return the GetRequestNext that names a block, and how the block begins that answers it, but its length."""
+    head = _BLOCK.pack(_GET_RESPONSE_WITH_DATABLOCK, invoke, False, number + 1)
+    return _NEXT.pack(_GET_REQUEST_NEXT, invoke, number), head + b"\0"
 
 
 class BlockCutter:
@@ -204,8 +210,8 @@ class BlockJoiner:
 
     def next_request(self, invoke: int) -> bytes:
         """Return the GetRequestNext for the block after the one received last."""
-        self.head = _BLOCK.pack(_GET_RESPONSE_WITH_DATABLOCK, invoke, False, self.block_number + 1) + b"\0"
-        return _NEXT.pack(_GET_REQUEST_NEXT, invoke, self.block_number)
+        request, self.head = after_block(invoke, self.block_number)
+        return request
 
     @property
     def due(self) -> bytes:
@@ -216,14 +222,13 @@ class BlockJoiner:
         size = len(self._blocks[-1]) if self.head and self._blocks else 0
         return self.head + bytes((size,)) if 0 < size <= 0x7F else b""
 
-    def go_on(self, raw: bytes, invoke: int) -> bytes:
-        """Take the data of the block that was `due`, and return the GetRequestNext for the one after it."""
+    def go_on(self, raw: bytes, head: bytes) -> None:
+        """Take the data of the block that was `due`; the one after it was asked for, and begins with `head`."""
         self._stalled = False
         self._blocks.append(raw)
         self.received += len(raw)
-        number = self.block_number = self.block_number + 1
-        self.head = _BLOCK.pack(_GET_RESPONSE_WITH_DATABLOCK, invoke, False, number + 1) + b"\0"
-        return _NEXT.pack(_GET_REQUEST_NEXT, invoke, number)
+        self.block_number += 1
+        self.head = head
 
     def take(self, apdu: bytes) -> bytes | None:
         """Take the APDU if it is the block that `next_request` asked for, and not the last; return its data.

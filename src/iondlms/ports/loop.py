@@ -6,11 +6,13 @@ import asyncio
 import gc
 from collections.abc import Callable, Coroutine
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 __all__ = ["Alarm", "run", "settle"]
 
 _T = TypeVar("_T")
+
+_YOUNG: Final = 10_000  # objects more than before, at which the collector looks at the young ones
 
 
 def run(main: Coroutine[Any, Any, _T]) -> _T:
@@ -24,11 +26,13 @@ def settle() -> None:
 
     For programs that serve or read for long, once they have begun: else all of it is looked through again
     and again, some tens of milliseconds at a time in which nobody is answered. To be told again when much of
-    it was replaced.
+    it was replaced. What is made from now on is looked through each ten thousand objects and not each seven
+    hundred: a session makes hundreds, of which nothing is left at its end.
     """
     gc.unfreeze()
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
 
 
 class Alarm:

@@ -79,8 +79,8 @@ def target(port: int) -> Target:
     return Target.parse(f"hdlc://127.0.0.1:{port}?unit=100")
 
 
-def record(port: int, read: Callable[[blocking.Client], object]) -> Conversation:
-    """Return the octets of one session that connects, reads so, and closes."""
+def record(port: int, read: Callable[[blocking.Client], object], *, known: bool = False) -> Conversation:
+    """Return the octets of one session that connects, reads so, and closes; the second, of a known meter."""
     conversation: Conversation = []
 
     def watch(direction: str, octets: bytes, _now: float) -> None:
@@ -90,8 +90,11 @@ def record(port: int, read: Callable[[blocking.Client], object]) -> Conversation
             question, answer = conversation[-1]
             conversation[-1] = question, answer + octets
 
-    with blocking.Client(target(port), hooks=Hooks(on_octets=watch)) as client:
-        read(client)
+    client = blocking.Client(target(port), hooks=Hooks(on_octets=watch))
+    for _ in range(2 if known else 1):
+        conversation.clear()
+        with client:
+            read(client)
     return conversation
 
 

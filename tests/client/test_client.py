@@ -412,6 +412,21 @@ def test_close_releases_and_is_idempotent(url: str) -> None:
     assert client.get("clock", 9) == make.enum(1), "a closed client opens again when it is asked"
 
 
+def test_a_client_that_is_kept_knows_the_scalers_of_its_meter(url: str) -> None:
+    hooks, _, apdus = watched()
+    client = Lines(make_meter(20)).client(url, hooks=hooks)
+    readings = []
+    for _ in range(2):
+        with client:
+            readings.append(client.profile("load", last=2))
+    asked = [apdu[3:13] for direction, apdu in apdus if direction == "TX" and apdu.startswith(b"\xc0\x01")]
+    registers = [request for request in asked if request[:2] == b"\0\3"]
+    assert len(registers) == len(set(registers)) == 4
+    assert [request[-2] for request in asked if request[:2] == b"\0\7"] == 2 * [3, 4, 7, 2]
+    assert readings[0] == readings[1]
+    assert {column.unit for column in readings[1].columns} == {"Wh", "varh"}
+
+
 def test_octets_and_apdus_are_shown(url: str) -> None:
     hooks, octets, apdus = watched()
     with Lines(make_meter()).client(url, hooks=hooks) as client:

@@ -130,7 +130,7 @@ def test_what_is_no_scaler_unit_is_noted_and_numbers_are_as_sent(said: Data) -> 
 
 def test_scalers_of_one_octet_are_taken() -> None:
     for scaler in (-128, 0, 127):
-        assert scale_of(make.structure(make.integer(scaler), make.enum(9))) == (scaler, "unit 9")
+        assert scale_of(make.structure(make.integer(scaler), make.enum(13))) == (scaler, "m³")
 
 
 def test_a_register_that_refuses_is_asked_once_for_all_its_columns() -> None:

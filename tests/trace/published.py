@@ -162,6 +162,7 @@ BARE = [
     ("A0070303938C11", ["SNRM P/F", "FCS: good"], "wireshark-dlms sample capture, without its flags"),
     ("090C07E2010A031319033E003C00", ["Data", "Wed 2018-01-10 19:25:03.62-01:00"], "DLMS_profile capture"),
     ("02020F001623", ["scaler 10^0, V"], "matousp/dlms-analysis"),
+    ("02020FFD16FF", ["scaler 10^-3, no unit"], "ion-profile 4: the power factor"),
 ]
 
 # octets, offset of the error, part of its text, where published

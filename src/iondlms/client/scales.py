@@ -7,6 +7,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from iondlms.codec.axdr import Data
 from iondlms.cosem import CaptureObject
+from iondlms.cosem.units import unit_name
 from iondlms.errors import DecodeError
 from iondlms.xdlms import AttributeDescriptor
 
@@ -18,7 +19,6 @@ __all__ = [
     "is_scaler_unit",
     "scale_of",
     "scaler_unit_of",
-    "unit_name",
 ]
 
 Scale: TypeAlias = "tuple[int | None, str]"  # scaler, None where it could not be read, and unit
@@ -28,18 +28,6 @@ UNSCALED: Final[Scale] = (None, "")
 # the one with their scaler and unit.
 _REGISTERS: Final[dict[int, tuple[tuple[int, ...], int]]] = {3: ((2,), 3), 4: ((2,), 3), 5: ((2, 3), 4)}
 _NONE: Final = ((), 0)
-_UNITS: Final = {
-    27: "W",
-    28: "VA",
-    29: "var",
-    30: "Wh",
-    31: "VAh",
-    32: "varh",
-    33: "A",
-    35: "V",
-    44: "Hz",
-    255: "",
-}
 
 
 class Quantity(NamedTuple):
@@ -79,8 +67,3 @@ def scale_of(scaler_unit: Data) -> tuple[int, str]:
     if not -128 <= scaler <= 127:  # Integer8; of others there are such as no Decimal takes
         raise DecodeError(f"a scaler of {scaler} is no Integer8")
     return scaler, unit_name(unit)
-
-
-def unit_name(code: int) -> str:
-    """Return the unit of a scaler_unit's code (62056-62 table of units), `unit 9` for one not listed here."""
-    return _UNITS.get(code, f"unit {code}")

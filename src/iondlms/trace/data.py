@@ -10,6 +10,7 @@ from iondlms.codec.axdr import MAX_DEPTH, BitString, CompactArray, Data, Tag, de
 from iondlms.codec.datetimes import MAX_DEVIATION, UNSPECIFIED, ClockStatus, DateTime
 from iondlms.codec.obis import ObisCode
 from iondlms.cosem import ProfileGeneric
+from iondlms.cosem.units import unit_name
 from iondlms.errors import DecodeError
 from iondlms.trace.names import (
     attribute_name,
@@ -18,7 +19,6 @@ from iondlms.trace.names import (
     obis_text,
     printable,
     status_text,
-    unit_name,
 )
 from iondlms.trace.node import Node
 from iondlms.trace.scribe import Scribe, message_of
@@ -249,7 +249,7 @@ def _structure_meaning(data: Data) -> str:
     items = data.items()
     tags = tuple(item.tag for item in items)
     if tags == _SCALER_UNIT:
-        return f"scaler 10^{items[0].integer()}, {unit_name(items[1].integer())}"
+        return f"scaler 10^{items[0].integer()}, {unit_name(items[1].integer()) or 'no unit'}"
     if tags == _CAPTURE_OBJECT and len(items[1].octets()) == 6:
         class_id, index = items[0].integer(), items[3].integer()
         if class_id == 0:

@@ -21,7 +21,6 @@ __all__ = [
     "printable",
     "sap_text",
     "status_text",
-    "unit_name",
     "words",
 ]
 
@@ -37,15 +36,6 @@ _CLASSES: Final = {
     29: "Auto connect", 40: "Push setup", 41: "TCP-UDP setup", 42: "IPv4 setup", 64: "Security setup",
     70: "Disconnect control", 71: "Limiter",
 }  # fmt: skip
-_UNITS: Final = {
-    1: "a", 2: "mo", 3: "wk", 4: "d", 5: "h", 6: "min", 7: "s", 8: "°", 9: "°C", 10: "currency", 11: "m",
-    12: "m/s", 13: "m³", 14: "m³ (corrected)", 15: "m³/h", 16: "m³/h (corrected)", 19: "l", 20: "kg",
-    21: "N", 22: "Nm", 23: "Pa", 24: "bar", 25: "J", 26: "J/h", 27: "W", 28: "VA", 29: "var", 30: "Wh",
-    31: "VAh", 32: "varh", 33: "A", 34: "C", 35: "V", 36: "V/m", 37: "F", 38: "Ω", 43: "H", 44: "Hz",
-    45: "1/Wh", 46: "1/varh", 47: "1/VAh", 48: "V²h", 49: "A²h", 52: "K", 56: "%", 57: "Ah", 70: "dBm",
-    71: "dBµV", 72: "dB", 254: "other unit", 255: "no unit",
-}  # fmt: skip
-
 _LOAD: Final = "1-0:99.1.0*255"
 _BILLING: Final = "1-0:98.1.0*255"
 _OBJECTS: Final = {
@@ -142,11 +132,6 @@ def _general(octets: bytes) -> str:
 def column_names(profile: ObisCode) -> tuple[str, ...]:
     """Return the columns that an ION meter as delivered has in this profile, none for any other."""
     return _COLUMNS.get(str(profile), ())
-
-
-def unit_name(code: int) -> str:
-    """Return the unit an enum stands for (62056-62 4.3.2)."""
-    return _UNITS.get(code, f"unit {code}")
 
 
 def sap_text(sap: int) -> str:

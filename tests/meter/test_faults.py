@@ -405,6 +405,17 @@ def test_power_that_came_back_by_hand_is_no_error_when_the_cut_ends() -> None:
         client.get(NAME)
 
 
+def test_the_end_of_a_cut_that_was_over_before_ends_no_later_outage() -> None:
+    bench = Bench()
+    bench.meter.faults.cut_power(5.0, 1.0)
+    bench.meter.power_up(2.0)
+    bench.meter.power_down(3.0)
+    bench.wait(60)
+    assert not bench.meter.powered
+    assert not bench.meter.faults.timed
+    bench.meter.power_up(bench.now)
+
+
 def test_power_that_is_down_by_hand_stays_so_when_it_is_to_be_cut() -> None:
     at = (START + timedelta(minutes=1)).isoformat()
     bench = Bench({"action": "power_cut", "at": at, "duration": "1m"})

@@ -34,6 +34,10 @@ class Sufferer(Protocol):
     def powered(self) -> bool:
         """Whether it has power."""
 
+    @property
+    def outages(self) -> int:
+        """How many losses of power are over."""
+
     def advance(self, now: float) -> None:
         """Let everything happen that is due."""
 
@@ -82,6 +86,7 @@ class MeterFaults:
         self._until: dict[tuple[str, str], float] = {}  # (silence or busy, port): when it is over
         # When what was taken for some time comes back; None: it is there, or nobody knows when.
         self._power_at: float | None = None
+        self._outages = 0  # of the meter, when its power was cut
         self._source_at: float | None = None
         self._ethernet_at: float | None = None
         self._true_source: Source | None = None  # while another stands in for it
@@ -278,6 +283,7 @@ class MeterFaults:
             raise LocalError("the meter has no power")
         self._power_at = now + seconds if seconds else None
         self._meter.power_down(now)
+        self._outages = self._meter.outages
         for tap in self.taps:
             tap.cut()
         self._renew()
@@ -289,8 +295,8 @@ class MeterFaults:
         self._renew()
 
     def _power_back(self, now: float) -> None:
-        """End a power cut; whoever has the meter may have done that before."""
-        if self._meter.powered:
+        """End a power cut; whoever has the meter may have done that before, and cut the power himself."""
+        if self._meter.powered or self._meter.outages != self._outages:
             self._power_at = None
             self._renew()
         else:

@@ -6,11 +6,16 @@ In the files here a comment `#!` stands on each line that is wrong, with the wor
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import ValidationError
 
-from iondlms.meter import ConfigError
+from iondlms.meter import Config, ConfigError
+from iondlms.meter.port_sections import PortSection
+from iondlms.meter.section import Section, message_of
 from iondlms.meter.site import load_checked
 
 FILES = {
@@ -89,6 +94,60 @@ FILES = {
         [[port]]
         name = "COM9"
         unit_id = 0  #! is out of range; write
+        """,
+    "a zone and a file beside other faults of their section": """
+        [meter]
+        serial = 5  #! 5 is no text
+        password_file = "there-is/no-such-file"  #! cannot be read
+        [clock]
+        zone = "Mars/Olympus"  #! no time zone is called
+        event_threshold = "x"  #! 'x' is no duration
+        """,
+    "a recording beside another fault": """
+        [meter]
+        serial = 5  #! 5 is no text
+        [source]
+        kind = "replay"
+        path = "there-is/no-such-file.csv"  #! there-is/no-such-file.csv
+        """,
+    "a file beside a model that is none": """
+        [meter]
+        model = "ION1"  #! is no model
+        revision = "2.1.0"
+        password_file = "there-is/no-such-file"  #! cannot be read
+        [clock]
+        zone = "Mars/Olympus"  #! no time zone is called
+        tz_offset = 60  #! a zone has its own offsets
+        """,
+    "files of meters on lines": """
+        [[meter]]
+        line = "bus"
+        unit_id = "x"  #! 'x' is no whole number
+        password_file = "there-is/no-such-file"  #! cannot be read
+        [[meter]]
+        line = "bus"
+        unit_id = 2
+        password_file = "nor/such-a-file"  #! cannot be read
+        [[line]]
+        name = "bus"
+        kind = "tcp"
+        listen = "127.0.0.1:0"
+        [clock]
+        zone = "Mars/Olympus"  #! no time zone is called
+        trusted = 5  #! neither true nor false
+        """,
+    "switches for numbers": """
+        [meter]
+        history = true  #! true is no whole number
+        scaler = false  #! false is no whole number
+        unknown_object = true  #! true is no whole number
+        serial = true  #! true is no text
+        [[port]]
+        unit_id = true  #! true is no whole number
+        rx_timeout = true  #! true is no number
+        [source]
+        peak_kw = true  #! true is no whole number
+        latitude = false  #! false is no number
         """,
     "meters on lines": """
         [[meter]]
@@ -174,3 +233,44 @@ def test_no_number_whatever_is_more_than_a_fault(tmp_path: Path, key: str, value
     file.write_text(f"{key} = {value}\n", "utf-8")
     with pytest.raises(ConfigError, match=r"meter.toml:\d"):
         load_checked(file, [], year=2026)
+
+
+def sections(kind: type[Section] = Section) -> Iterator[type[Section]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from sections(each)
+
+
+def numbers() -> Iterator[tuple[type[Section], str]]:
+    """Yield each key of a number, of all sections there are."""
+    for kind in {each.__qualname__: each for each in sections()}.values():
+        if issubclass(kind, PortSection) and not hasattr(kind, "kind"):
+            continue  # a base of ports, and no port
+        for key, field in kind.model_fields.items():
+            kinds = get_args(field.annotation) or (field.annotation,)
+            if bool not in kinds and any(each in (int, float) or isinstance(each, int) for each in kinds):
+                yield kind, key
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"), [pytest.param(*each, id=f"{each[0].__name__}.{each[1]}") for each in numbers()]
+)
+@pytest.mark.parametrize("value", [True, False])
+def test_true_and_false_are_no_numbers(kind: type[Section], key: str, value: bool) -> None:
+    with pytest.raises(ValidationError) as caught:
+        kind.model_validate({**kind.stand_ins, key: value})
+    told = [message_of(item) for item in caught.value.errors() if item["loc"][-1] == key]
+    assert len(told) == 1
+    assert told[0].startswith(f"{str(value).lower()} is no ")
+
+
+def test_numbers_are_text_on_the_command_line() -> None:
+    settings = [
+        ("history", "20"),
+        ("scaler", "-3"),
+        ("clock.event_threshold", "2.5"),
+        ("source.peak_kw", "70"),
+    ]
+    made = load_checked(None, [(key, value) for key, value in settings], year=2026)
+    assert isinstance(made, Config)
+    assert (made.meter.history, made.meter.scaler, made.clock.event_threshold) == (20, -3, 2.5)

@@ -24,6 +24,7 @@ from iondlms.codec.obis import ObisCode
 from iondlms.errors import DlmsError, PortError
 from iondlms.hdlc import Frame, ServerAddress
 from iondlms.meter import Config, ConfigError, MeterHost, Site, SiteHost, load, load_site
+from iondlms.meter.fault_rules import MOST_RULES
 from iondlms.meter.site import LineSection, ModemLine, Rs485Line, TcpLine
 from iondlms.ports.dial import DialSetup, ModemTransport
 from iondlms.ports.serial import LineSettings, SerialTransport
@@ -36,7 +37,7 @@ TCP = '[[line]]\nname = "tcp"\nkind = "tcp"\nlisten = "127.0.0.1:0"\n'
 MODEM = '[[line]]\nname = "house"\nkind = "modem"\ndevice = "/dev/ttyS0"\n'
 
 
-def meters(line: str, unit_id: int = 1, **more: Any) -> str:
+def meters(line: str, unit_id: int | str = 1, **more: Any) -> str:
     keys = {"line": line, "unit_id": unit_id} | more
     return "[[meter]]\n" + "".join(f"{key} = {value!r}\n" for key, value in keys.items())
 
@@ -89,7 +90,11 @@ def test_a_meter_may_have_a_source_of_its_own(file: Path) -> None:
 
 
 def test_each_meter_is_a_configuration_of_its_own(file: Path) -> None:
-    text = BUS + "baud = 19200\nrx_timeout = 3\n" + meters("bus", 5, count=2, model="ION9000", data="kept")
+    text = (
+        BUS
+        + "baud = 19200\nrx_timeout = 3\ninactivity = 77\n"
+        + meters("bus", 5, count=2, model="ION9000", data="kept")
+    )
     text += (
         meters("bus", 100, seed=77, port="COM4", serial="MW-1504A002-01")
         + "[clock]\nzone = 'Europe/Madrid'\n"
@@ -100,6 +105,7 @@ def test_each_meter_is_a_configuration_of_its_own(file: Path) -> None:
     assert [config.port[0].unit_id for config in configs] == [5, 6, 100]
     assert [config.port[0].name for config in configs] == ["COM1", "COM1", "COM4"]
     assert [config.port[0].rx_timeout for config in configs] == [3.0] * 3
+    assert [config.port[0].inactivity for config in configs] == [77.0] * 3
     assert [config.meter.seed for config in configs] == [5, 6, 77]  # the Unit ID where none is given
     assert [config.meter.data for config in configs] == [Path("kept/bus/0005"), Path("kept/bus/0006"), None]
     assert {config.clock.zone for config in configs} == {"Europe/Madrid"}
@@ -159,6 +165,13 @@ def test_the_most_meters_of_a_line(file: Path, line: str, name: str, most: int) 
         (BUS + meters("bus", port="COM3"), "meter[0].port: COM3 of an ION8650 is no RS-485"),
         (BUS + meters("bus", port="COM4", model="ION7400"), "meter[0].port: an ION7400 has no port COM4"),
         (BUS + meters("bus", count=2, serial="X1"), "meter[0].count: 2 meters cannot have one serial"),
+        (BUS + meters("bus", count=2, logical_device_name="SCHME"),
+         "meter[0].count: 2 meters cannot have one logical_device_name"),
+        (BUS + meters("bus", 5, count=3) + meters("bus", 6, count=2), "meter[1].unit_id: Unit ID 6 is"),
+        # Of what is wrong itself nothing more is said.
+        (BUS + meters("bus", "x") + meters("bus", 1), "meter[0].unit_id: 'x' is no whole number"),
+        (BUS.replace('"bus"', "5") + meters("bus") + "[[fault]]\naction = 'drop'\nport = 'bus'\n",
+         "line[0].name: 5 is no text"),
         (BUS + "baud = 300\n" + meters("bus", model="ION9000"), "line.bus.baud: COM1 of an ION9000 has no"),
         (BUS + "baud = 9601\n" + meters("bus"), "line.bus.baud: COM1 of an ION8650 has no baud 9601"),
         (BUS + "framing = '7E1'\n" + meters("bus"), "line.bus.framing: "),
@@ -194,6 +207,22 @@ def test_several_things_at_once(file: Path) -> None:
         "line.bus.baud",
         "meter[1].unit_id",
         "meter[3].line",
+    ]
+
+
+def test_modules_are_looked_at_where_no_meter_is_right(file: Path) -> None:
+    recorder = "[[data_recorder]]\nname = 'Own'\nsources = ['kWh del']\nrecord = 'nothing'\n"
+    assert [line.partition(":")[0] for line in wrong(file, TCP + recorder)] == [
+        "data_recorder[0].record",
+        "meter",
+    ]
+
+
+def test_what_is_wrong_between_a_meter_and_its_faults_is_told_beside_the_rest(file: Path) -> None:
+    rules = "[[fault]]\naction = 'drop'\n" * (MOST_RULES + 1)
+    text = BUS + "inactivity = 'x'\n" + TCP + meters("bus", 1) + meters("tcp", 2) + rules
+    assert wrong(file, text)[1:] == [
+        f"fault: {MOST_RULES + 1} are for one meter; it has {MOST_RULES} at most"
     ]
 
 

@@ -46,6 +46,7 @@ __all__ = [
     "RecorderSection",
     "load",
     "no_port_sets_the_clock",
+    "password_in",
     "room_of",
     "validated",
 ]
@@ -181,23 +182,25 @@ class Config(FrameworkSections):
 
     def password(self) -> bytes | None:
         """Return the password of SAP 1, from the key or its file; ConfigError if the file cannot be used."""
-        path = self.meter.password_file
-        if path is None:
-            secret = self.meter.password
-            return None if secret is None else secret.get_secret_value().encode()
-        try:
-            with path.open("rb") as file:
-                password = file.read(_PASSWORD_FILE).split(b"\n", 1)[0].rstrip(b"\r")
-            password.decode("utf-8")
-        except OSError as error:
-            raise ConfigError(f"meter.password_file: {path} cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"meter.password_file: {path} cannot be read: {error}") from error
-        if not 1 <= len(password) <= MAX_PASSWORD:
-            raise ConfigError(
-                f"meter.password_file: the first line of {path} must be 1 to {MAX_PASSWORD} octets"
-            )
-        return password
+        return password_in(self.meter)
+
+
+def password_in(section: MeterSection) -> bytes | None:
+    """Return the password of a section, from the key or its file; ConfigError if the file cannot be used."""
+    path = section.password_file
+    if path is None:
+        return None if section.password is None else section.password.get_secret_value().encode()
+    try:
+        with path.open("rb") as file:
+            password = file.read(_PASSWORD_FILE).split(b"\n", 1)[0].rstrip(b"\r")
+        password.decode("utf-8")
+    except OSError as error:
+        raise ConfigError(f"meter.password_file: {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"meter.password_file: {path} cannot be read: {error}") from error
+    if not 1 <= len(password) <= MAX_PASSWORD:
+        raise ConfigError(f"meter.password_file: the first line of {path} must be 1 to {MAX_PASSWORD} octets")
+    return password
 
 
 def load(path: Path | None, settings: Sequence[tuple[str, Any]] = ()) -> Config:

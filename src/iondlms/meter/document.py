@@ -106,10 +106,10 @@ class Document(dict[str, Any]):
                 yield self.line_of(item["loc"]), self.told(item["loc"], line)
 
     def located(self, text: str) -> Iterator[tuple[int | None, str]]:
-        """Yield the same of lines that begin with a plain key, such as `clock.zone: ...`."""
+        """Yield the same of lines that begin with a plain key: `clock.zone: ...`, `meter.0.serial: ...`."""
         for line in text.splitlines():
             key, _, message = line.partition(": ")
-            place = tuple(key.split("."))
+            place = tuple(int(part) if part.isdecimal() else part for part in key.split("."))
             yield self.line_of(place), self.told(place, message)
 
     def _key(self, place: Place) -> str:

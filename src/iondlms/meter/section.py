@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Self, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -16,6 +16,8 @@ from pydantic import (
     GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
@@ -105,6 +107,18 @@ class Section(BaseModel):
     stand_ins: ClassVar[Mapping[str, Any]] = {}
     # Keys of other sections that are looked for here, and what is said of them.
     strays: ClassVar[Mapping[str, str]] = {}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch(cls, value: object, info: ValidationInfo) -> object:
+        # Python counts with true as with 1, and pydantic follows it.
+        if isinstance(value, bool):
+            annotation = cls.model_fields[str(info.field_name)].annotation
+            kinds = get_args(annotation) or (annotation,)
+            whole = int in kinds or any(type(each) is int for each in kinds)
+            if bool not in kinds and (whole or float in kinds):
+                raise ValueError(f"{_shown(value)} is {_WANTED['int_type' if whole else 'float_type']}")
+        return value
 
     def faults_within(self, wrong: frozenset[str]) -> Iterator[ValidationError]:  # noqa: ARG002
         """Yield what is wrong between keys that are right by themselves; of `wrong` ones nothing is known."""

@@ -23,7 +23,7 @@ from pydantic import (
 
 from iondlms.errors import LocalError
 from iondlms.ion.ports import find_port
-from iondlms.meter.config import Config, MeterSection, room_of, validated
+from iondlms.meter.config import ClockSection, Config, MeterSection, password_in, room_of, validated
 from iondlms.meter.document import Document, read_document
 from iondlms.meter.fault_sections import FaultRuleSection, as_known, astray
 from iondlms.meter.framework import faults_of
@@ -58,6 +58,7 @@ __all__ = [
 ]
 
 _ADDRESS: Final = frozenset(("unit_id", "count"))
+_OF_FILES: Final = ("password_file", "manufacturer", "serial")  # what more can be said of by looking
 _SHARED: Final = tuple(key for key in FrameworkSections.model_fields if key != "meter")
 _S = TypeVar("_S", bound=Section)
 
@@ -354,14 +355,37 @@ def load_checked(path: Path | None, settings: Sequence[tuple[str, Any]] = (), *,
 
 
 def _faults_beside(document: Document, year: int) -> list[str]:
-    """Return what making a meter finds in those sections of a wrong configuration that are right."""
+    """Return what making a meter finds in a wrong configuration, in what is right of it."""
     right: dict[str, Any] = {}
-    for section in ("meter", "clock", "source"):
-        candidate = {**right, section: document.get(section, {})}
+    for key, section in (
+        ("meter", _meter_as_known(document.get("meter", {}))),
+        ("clock", partly(ClockSection, document.get("clock", {}))[0]),
+        # Of half a source nothing can be said: its keys say together how a recording is read.
+        ("source", document.get("source", {})),
+    ):
+        candidate = {**right, key: section}
         with suppress(ValidationError):
             Config.model_validate(candidate)
             right = candidate
-    return faults_of([Config.model_validate(right)], year)
+    found = faults_of([Config.model_validate(right)], year)
+    for index, raw in enumerate(_entries(document, "meter")):
+        known = _meter_as_known(raw)
+        try:
+            password_in(known or MeterSection())
+        except LocalError as error:
+            found.append(str(error).replace("meter.", f"meter.{index}.", 1))
+    return found
+
+
+def _meter_as_known(raw: object) -> MeterSection | None:
+    """Return a meter as far as its section is right; None if it is no section."""
+    if not isinstance(raw, dict):
+        return None
+    own = {key: value for key, value in raw.items() if key in MeterSection.model_fields}
+    made = partly(MeterSection, own)[0]
+    if made is None:  # a revision that is right for the model that is wrong, and the like
+        made = partly(MeterSection, {key: own[key] for key in _OF_FILES if key in own})[0]
+    return made
 
 
 def site_of(document: Document) -> Config | Site:

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from tests.conformance.memory import under_test
+from tests.conformance.memory import MemoryAccess, under_test
 
 from iondlms.conformance import Meter, planned, run
 from iondlms.conformance.bench import Bench
@@ -15,6 +15,7 @@ from iondlms.conformance.line import TcpLine
 from iondlms.conformance.suites.selection import Fixture
 from iondlms.conformance.verdict import Verdict
 from iondlms.errors import PortError
+from iondlms.meter import Meter as VirtualMeter
 
 LOOKS = 500
 SETTINGS = (("history", 500),)
@@ -48,6 +49,76 @@ def asked(meter: Meter, *ids: str) -> list[int]:
         (result,) = run(replace(meter, watch=watch), [one])
         assert result.verdict is Verdict.PASSED, result.reason
     return sent
+
+
+class AsIfReal(MemoryAccess):
+    """A line on which a case has to save time, though none passes here."""
+
+    virtual = False
+
+
+def taken(meter: Meter, case: str) -> float:
+    """Run a case, which must pass; return the seconds of its line."""
+    at: list[float] = []
+    (result,) = run(
+        replace(meter, watch=lambda _way, _octets, now: at.append(now)), planned(("hdlc",), (), (case,))
+    )
+    assert result.verdict is Verdict.PASSED, result.reason
+    return at[-1] - at[0]
+
+
+@pytest.mark.parametrize(
+    ("case", "share"), [("RB-03", 0.5), ("RB-07", 0.4), ("RB-102", 0.6), ("RB-103", 0.6), ("RB-105", 0.7)]
+)
+def test_waits_are_few(case: str, share: float) -> None:
+    plain = under_test()
+    assert isinstance(plain.access, MemoryAccess)
+    meter = replace(plain, access=AsIfReal(plain.access.meter))
+    thorough, fast = taken(meter, case), taken(replace(meter, fast=True), case)
+    assert 2 < fast < thorough * share
+
+
+class Stuck:
+    """A meter that hears nothing behind what it did not answer, until the inter-frame time-out."""
+
+    idle = False
+
+    def __init__(self, meter: VirtualMeter, now: float) -> None:
+        self._endpoint = meter.endpoint(now=now)
+        self._deaf_until = now
+
+    def receive_data(self, data: bytes, now: float) -> bytes:
+        answer = b"" if now < self._deaf_until else self._endpoint.receive_data(data, now)
+        if not answer:
+            self._deaf_until = now + 1.5
+        return answer
+
+    def next_deadline(self) -> float | None:
+        return self._endpoint.next_deadline()
+
+    def handle_timeout(self, now: float) -> bytes:
+        return self._endpoint.handle_timeout(now)
+
+    @property
+    def closed(self) -> bool:
+        return self._endpoint.closed
+
+
+def test_a_meter_that_needs_the_time_out_has_it() -> None:
+    plain = under_test()
+    assert isinstance(plain.access, MemoryAccess)
+    fast = replace(plain, fast=True)
+    usual = taken(replace(fast, access=AsIfReal(plain.access.meter)), "RB-03")
+    slow = taken(replace(fast, access=AsIfReal(plain.access.meter, Stuck)), "RB-03")
+    assert slow > 3 * usual
+
+
+def test_the_smallest_blocks_are_left_to_short_values() -> None:
+    plain = under_test()
+    assert isinstance(plain.access, MemoryAccess)
+    meter = replace(plain, access=AsIfReal(plain.access.meter))
+    (thorough,), (fast,) = asked(meter, "BT-102"), asked(replace(meter, fast=True), "BT-102")
+    assert 50 < fast < thorough * 0.3
 
 
 def test_rows_that_stay_are_read_once() -> None:

@@ -143,6 +143,11 @@ class Wire:
             octets = self._receive(until)
             require(not octets, f"the meter spoke without being asked: {octets.hex()}")
 
+    @property
+    def hurried(self) -> bool:
+        """Whether a case may try a few of its many values only: `fast`, on a line where time is real."""
+        return self.fast and not self.access.virtual
+
     def wait_inter_frame(self) -> None:
         """Wait until a half frame is certainly thrown away: the time-out and a tenth."""
         self.wait(self.cti.hdlc.inter_frame_s * 1.1)

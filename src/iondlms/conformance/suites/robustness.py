@@ -23,6 +23,7 @@ from iondlms.conformance.suites.selection import WHOLE, by_entry
 from iondlms.conformance.verdict import Failure, Inapplicable, Inconclusive, require
 
 _GET_NEXT: Final = "C002C100000001"
+_FORMAT_END: Final = 24  # the bit behind a frame's flag, format type and length
 # Instead of the 255 other values of an octet: those that are a length, a tag, a bound or one bit away.
 _VALUES: Final = (0x00, 0x01, 0x02, 0x05, 0x09, 0x0F, 0x12, 0x7E, 0x7F, 0x80, 0x81, 0x82, 0x84, 0xFE, 0xFF)
 
@@ -144,8 +145,14 @@ def _bits_flipped(bench: Bench) -> None:
             answer = bench.send(bytes(flipped), 0)
             rr = bench.receive_ready()
             require(answer in (b"", rr_of(bench)), f"bit {bit} of {frame.hex()}: {answer.hex()}")
-            bench.wait_inter_frame()
+            # Damage before the address may have moved the frame's end, and only time tells where it is.
+            moved = bit < _FORMAT_END
+            if moved or not bench.hurried:
+                bench.wait_inter_frame()
             got = bench.send(rr)
+            if not got and bench.hurried and not moved:
+                bench.wait_inter_frame()
+                got = bench.send(rr)
             require(got == rr_of(bench), f"state after bit {bit} of {frame.hex()}: {got.hex()}")
 
 

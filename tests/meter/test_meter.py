@@ -229,6 +229,22 @@ def test_a_clock_set_by_a_client_is_kept_before_it_is_told(transport: Transport)
     assert [event.cause for event in batch.events] == ["Time set over ETHERNET"]
 
 
+@pytest.mark.parametrize("transport", ["hdlc", "wrapper"])
+def test_the_event_of_a_refused_set_is_kept_as_soon_as_it_is_answered(transport: Transport) -> None:
+    # Nothing else is due then: without its own look after a SET the meter would keep it minutes later.
+    bench = Bench(transport, 1)
+    bench.enter("A" if transport == "hdlc" else "TA")
+    batches: list[Pending] = []
+    bench.meter._commit = batches.append
+    month_13 = SET_TIME.replace("07EA0B16", "07EA0D16")
+    assert bench.apdu(month_13) == bytes.fromhex("C501C1FA")  # other-reason
+    (batch,) = batches
+    ((cause, effect),) = [(event.cause, event.effect) for event in batch.events]
+    assert cause == "Time set over ETHERNET"
+    assert effect.startswith("client 1 refused: ")
+    assert bench.meter.next_deadline() != bench.now
+
+
 def test_a_changed_recorder_starts_anew(tmp_path: Path) -> None:
     with Store.open(tmp_path) as store:
         run(store, START_MS, 0.0, killed=False, history=20)

@@ -6,16 +6,13 @@ Everything happens in the event loop, between two octets of a client; only the d
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import Field, ValidationError
 
 from iondlms.errors import LocalError
-from iondlms.ion.log import Row
-from iondlms.ion.source import RegisterSource
+from iondlms.meter import control_views as views
 from iondlms.meter.fault_rules import ACTIONS, Service, Values
 from iondlms.meter.fault_sections import FaultRuleSection, Step, astray
 from iondlms.meter.framework_sections import nearest
@@ -23,8 +20,6 @@ from iondlms.meter.host import MeterHost
 from iondlms.meter.lines import MeterPort
 from iondlms.meter.section import Seconds, Section, message_of
 from iondlms.meter.site_host import SiteHost
-from iondlms.meter.tap import Tap
-from iondlms.ports.serial_port import SerialPort
 from iondlms.ports.tcp import TcpPort
 
 __all__ = ["COMMANDS", "Control", "Reload"]
@@ -42,7 +37,7 @@ _TYPED: Final = {
     "state_error": "--state-error",
     "service_error": "--service-error",
 }
-_SHARED: Final = "line:"  # begins the device of a port that stands on a shared line
+_EVER_MS: Final = 1 << 53  # beyond each instant there is
 
 
 class _Command(Section):
@@ -74,6 +69,21 @@ class _Recorder(_Command):
     recorder: str
 
 
+class _Meters(_Command):
+    first: int = Field(default=0, ge=0)
+
+
+class _Rows(_Recorder):
+    start_ms: int = Field(default=-_EVER_MS, ge=-_EVER_MS, le=_EVER_MS)
+    end_ms: int = Field(default=_EVER_MS, ge=-_EVER_MS, le=_EVER_MS)
+    after: int = Field(default=-1, ge=-1)  # the number of the last row that one has
+    most: int = Field(default=views.MOST_ROWS, ge=1, le=views.MOST_ROWS)
+
+
+class _Events(_Command):
+    most: int = Field(default=views.MOST_EVENTS, ge=1, le=views.MOST_EVENTS)
+
+
 class _Source(_Command):
     do: Literal["freeze", "resume"]
     values: Values = "held"
@@ -94,6 +104,12 @@ class Control:
     def __init__(self, host: SiteHost, reload: Reload) -> None:
         self._host = host
         self._reload = reload
+        # A front names the same meter each second, of perhaps a thousand.
+        self._known = {
+            (views.line_of(each), port.unit_id): each
+            for each in host.meters
+            for port in each.meter.config.port
+        }
 
     async def answer(self, request: Mapping[str, Any]) -> Any:
         """Return the result of a request as plain values; DlmsError in one line if it cannot be."""
@@ -114,7 +130,7 @@ class Control:
             host
             for host in self._host.meters
             if command.unit in (None, *(port.unit_id for port in host.meter.config.port))
-            and command.line in ("", _line_of(host))
+            and command.line in ("", views.line_of(host))
         ]
         if not found:
             which = f"Unit ID {command.unit}" if command.unit else "that"
@@ -122,6 +138,9 @@ class Control:
         return found
 
     def _one(self, command: _Command) -> MeterHost:
+        known = None if command.unit is None else self._known.get((command.line, command.unit))
+        if known is not None:
+            return known
         found = self._chosen(command)
         if len(found) > 1:
             raise LocalError(f"there are {len(found)} meters; say which: --unit N, and --line NAME")
@@ -132,15 +151,41 @@ class Control:
     async def _status(self, command: _Command) -> dict[str, Any]:
         now, chosen = _now(), self._chosen(command)
         briefly = len(chosen) > 1
-        meters = [_meter(host, now, briefly) for host in chosen]
+        meters = [views.meter(host, now, briefly=briefly) for host in chosen]
         if not briefly:
-            meters[0]["disk"] = await _disk(chosen[0])
-        lines = {_line_of(host) for host in chosen}
-        ports = [(port, chosen[0]) for port in chosen[0].ports]
+            meters[0]["disk"] = await views.disk(chosen[0])
+        return {"ports": [views.port(port, its) for port, its in self._ports(chosen)], "meters": meters}
+
+    def _ports(self, chosen: list[MeterHost]) -> list[tuple[MeterPort, MeterHost]]:
+        """Return the ports of the first meter, and the lines of all, each with one of its meters."""
+        lines = {views.line_of(host) for host in chosen}
+        ports: list[tuple[MeterPort, MeterHost]] = [(port, chosen[0]) for port in chosen[0].ports]
         for line in self._host.lines:
             if line.name in lines:
-                ports.append((line, next(host for host in chosen if _line_of(host) == line.name)))
-        return {"ports": [_port(port, host) for port, host in ports], "meters": meters}
+                ports.append((line, next(host for host in chosen if views.line_of(host) == line.name)))
+        return ports
+
+    # --- what a front shows -----------------------------------------------------------------------
+
+    async def _meters(self, command: _Meters) -> dict[str, Any]:
+        return views.meters(self._chosen(command), command.first)
+
+    async def _values(self, command: _Command) -> dict[str, Any]:
+        host = self._one(command)
+        told = views.values(host, _now())
+        return {**views.meter(host, _now(), briefly=True), "values": told}
+
+    async def _panel(self, command: _Command) -> dict[str, Any]:
+        host = self._one(command)
+        return await views.panel(host, self._ports([host]))
+
+    async def _rows(self, command: _Rows) -> dict[str, Any]:
+        host = self._one(command)
+        span = command.start_ms, command.end_ms
+        return views.rows(host, command.recorder, *span, after=command.after, most=command.most)
+
+    async def _events(self, command: _Events) -> dict[str, Any]:
+        return views.events(self._one(command), command.most)
 
     # --- faults -----------------------------------------------------------------------------------
 
@@ -156,18 +201,18 @@ class Control:
             present_ms = host.meter.present_ms(_now())
             if rule.at_ms is not None and not rule.every_s and rule.at_ms < present_ms:
                 raise LocalError(
-                    f"--at {_instant(rule.at_ms)} is past: the meter's time is {_instant(present_ms)}; "
-                    "give a later time, or --every with it"
+                    f"--at {views.instant(rule.at_ms)} is past:"
+                    f" the meter's time is {views.instant(present_ms)}; give a later time, or --every with it"
                 )
         armed = []
         for host in hosts:
-            armed.append({**_which(host), "number": host.meter.faults.arm(rule, _now())})
+            armed.append({**views.which(host), "number": host.meter.faults.arm(rule, _now())})
             host.look_again()
         return {"armed": armed}
 
     async def _faults(self, command: _Command) -> list[dict[str, Any]]:
         return [
-            {**_which(host), **fault}
+            {**views.which(host), **fault}
             for host in self._chosen(command)
             for fault in host.meter.faults.told(_now())
         ]
@@ -227,7 +272,7 @@ class Control:
 
     async def _ethernet(self, command: _Ethernet) -> dict[str, Any]:
         hosts = self._chosen(command)
-        lines = {_line_of(host) for host in hosts}
+        lines = {views.line_of(host) for host in hosts}
         ports = [port for host in hosts for port in host.ports]
         ports += [line for line in self._host.lines if line.name in lines]
         ports = [port for port in ports if isinstance(port, TcpPort)]
@@ -246,7 +291,7 @@ class Control:
 
     def _done(self, host: MeterHost) -> dict[str, Any]:
         host.look_again()
-        return _meter(host, _now(), briefly=True)
+        return views.meter(host, _now(), briefly=True)
 
 
 _Method = Callable[[Control, Any], Awaitable[Any]]
@@ -263,6 +308,11 @@ COMMANDS: Final[dict[str, tuple[type[_Command], _Method]]] = {
     "source": (_Source, Control._source),
     "ethernet": (_Ethernet, Control._ethernet),
     "reload": (_Reload, Control._reload_file),
+    "meters": (_Meters, Control._meters),
+    "values": (_Command, Control._values),
+    "panel": (_Command, Control._panel),
+    "rows": (_Rows, Control._rows),
+    "events": (_Events, Control._events),
 }
 
 
@@ -295,92 +345,3 @@ def _no_word(word: str, key: str) -> str:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _line_of(host: MeterHost) -> str:
-    device = getattr(host.meter.config.port[0], "device", "")
-    return device.removeprefix(_SHARED) if device.startswith(_SHARED) else ""
-
-
-def _which(host: MeterHost) -> dict[str, Any]:
-    port = host.meter.config.port[0]
-    return {"unit": port.unit_id, "line": _line_of(host)}
-
-
-def _instant(utc_ms: int) -> str:
-    return datetime.fromtimestamp(utc_ms / 1000, UTC).isoformat(timespec="milliseconds")
-
-
-def _meter(host: MeterHost, now: float, briefly: bool) -> dict[str, Any]:
-    meter = host.meter
-    told = {
-        **_which(host),
-        "device": meter.logical_device_name,
-        "model": meter.ion.framework.factory.device_type,
-        "utc": _instant(meter.present_ms(now)),
-        "power": meter.powered,
-        "source": _source_state(host),
-        "safe": not meter.unsafe,
-        "faults": sum(each["state"] != "done" for each in meter.faults.told(now)),
-    }
-    if not briefly:
-        told["recorders"] = [
-            {
-                "recorder": name,
-                "rows": recorder.log.count,
-                "depth": recorder.depth,
-                "full": recorder.full,
-                "last": _row(next(iter(recorder.rows(recorder.log.end - 1, recorder.log.end)), None)),
-            }
-            for name, recorder in meter.ion.recorders.items()
-        ]
-    return told
-
-
-def _row(row: Row | None) -> dict[str, Any] | None:
-    if row is None:
-        return None
-    return {"utc": _instant(row.utc_ms), "status": row.status, "values": list(row.values)}
-
-
-def _source_state(host: MeterHost) -> str:
-    """Return the kind of source, and whether anything is known by it now."""
-    meter = host.meter
-    kind = meter.config.source.kind
-    if meter.faults.frozen is not None:
-        return f"{kind}, frozen, values {meter.faults.frozen}"
-    source, at_ms = meter.source, meter.ion.at_ms
-    known = source.registers(at_ms) is not None if isinstance(source, RegisterSource) else False
-    return kind if known or source.readings(at_ms) else f"{kind}, silent"
-
-
-async def _disk(host: MeterHost) -> dict[str, Any]:
-    folder = host.meter.config.meter.data
-    if folder is None:
-        return {"folder": None, "state": "memory only"}
-    try:
-        # A disk that does not answer holds this command up, and nobody else.
-        free = (await asyncio.to_thread(shutil.disk_usage, folder)).free
-    except OSError:
-        free = None
-    state = host.meter.unsafe or "written"
-    return {"folder": str(folder), "state": state, "unwritten": host.unwritten, "free": free}
-
-
-def _port(port: MeterPort, host: MeterHost) -> dict[str, Any]:
-    told: dict[str, Any] = {"port": port.name, "url": port.url, "state": "on" if port.enabled else "off"}
-    if isinstance(port, TcpPort):
-        told |= {"connected": port.connected, "refused": port.refused}
-        if not _line_of(host) and not host.meter.faults.reachable:
-            told["state"] = "off" if host.meter.powered else "no power"
-    elif isinstance(port, SerialPort):
-        told |= {"connected": "", "refused": 0}
-        if not port.present:
-            told["state"] = "gone"
-    taps = (tap for tap in host.meter.faults.taps if isinstance(tap, Tap) and tap.name == port.name)
-    tap = next(taps, None)
-    counters = {} if tap is None else tap.counters
-    told |= {"opened": 0 if tap is None else tap.opened}
-    return told | {
-        name: counters.get(name, 0) for name in ("frames", "errors", "noise", "timeouts", "repeats")
-    }

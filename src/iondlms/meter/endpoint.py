@@ -322,7 +322,7 @@ class _HdlcLine:
                 self._meter.pass_time(now)
                 lsdu = association.handle(reaction.lsdu, limits)
                 if reaction.lsdu[:1] not in _STILL:
-                    self._meter.pass_time(now)  # what a SET has done is kept at once
+                    self._meter.pass_time(now)  # what it has logged is kept at once: a refused SET, an AARQ
                 octets = reaction.octets + self._secondary.answer(client, lsdu, association.rest)
             self._foresee(association)
             return octets
@@ -427,7 +427,7 @@ class _WrapperLine:
             return b"" if _TOO_LONG is None else wpdu.reply(_TOO_LONG)
         self._meter.pass_time(now)
         apdu = self._association(wpdu.source).handle(wpdu.apdu, self._limits)
-        self._meter.pass_time(now)  # what a SET has done is kept at once
+        self._meter.pass_time(now)  # what it has logged is kept at once: a refused SET, an AARQ
         return b"" if apdu is None else wpdu.reply(apdu)
 
     def _association(self, client_sap: int) -> Association:

@@ -310,3 +310,18 @@ def test_a_recorder_that_has_stopped_is_told(tmp_path: Path) -> None:
     again.send_signal(signal.SIGTERM)
     _, told = again.communicate(timeout=20)
     assert f"Data Recorder 'Test Log' is full and has stopped; {rearm} clears it" in told
+
+
+def test_the_values_are_those_that_a_client_reads(served: Served) -> None:
+    table = served.ctl("values")
+    assert all(word in table for word in ("kWh del", "Vln a", "PF sign tot", "kVAR"))
+    found = {each["quantity"]: each for each in json.loads(served.ctl("values", "-o", "json"))}
+    with served.client() as client:
+        read = client.get("kWh-del").integer()
+    assert found["kWh del"]["unit"] == "kWh"
+    assert 0 <= read - found["kWh del"]["value"] * 1000 < 1000  # some Wh have flowed since
+    assert 200 < found["Vln a"]["value"] < 260
+    served.ctl("power", "cut")
+    done = run("ctl", str(served.place), "values", "-o", "csv")
+    assert (done.stdout, done.stderr) == ("quantity,value,unit\n", "note: the meter has no power\n")
+    served.ctl("power", "on")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
+import re
 import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -87,6 +89,71 @@ def test_ctrl_c_leaves_rows_that_are_whole(form: Form, row: int) -> None:
         numbers = [int(each["n"]) for each in csv.DictReader(text.splitlines())]
     assert numbers == list(range(row))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("count", [10, 3000])  # drawn, and plain
+@pytest.mark.parametrize("row", [0, 1, 5, 9])
+def test_ctrl_c_leaves_the_rows_of_a_table_that_came(count: int, row: int) -> None:
+    earlier = [[-1]] * (count - 10)
+    stream = io.StringIO()
+    with pytest.raises(KeyboardInterrupt):
+        write(Table([Column("n")], itertools.chain(earlier, pressed_at(row))), "table", stream)
+    shown = [int(word) for word in re.findall(r"-?\d+", stream.getvalue())]
+    assert shown == [-1] * (count - 10) + list(range(row))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "jsonl"])
+def test_ctrl_c_at_the_last_row_is_not_lost(form: Form) -> None:
+    def rows() -> Iterator[list[Any]]:
+        yield [1]
+        signal.raise_signal(signal.SIGINT)
+
+    stream = io.StringIO()
+    with pytest.raises(KeyboardInterrupt):
+        write(Table([Column("n")], rows()), form, stream)
+    assert "1" in stream.getvalue()
+    assert form != "json" or json.loads(stream.getvalue()) == [{"n": 1}]
+
+
+class Pressed(io.StringIO):
+    """A terminal on which Ctrl-C is pressed when it has got so much."""
+
+    def __init__(self, at: int, tty: bool) -> None:
+        super().__init__()
+        self._at = at
+        self._tty = tty
+
+    def isatty(self) -> bool:
+        return self._tty
+
+    def write(self, text: str) -> int:
+        before = self.tell()
+        written = super().write(text)
+        if before <= self._at < before + written:
+            signal.raise_signal(signal.SIGINT)
+        return written
+
+
+@pytest.mark.parametrize(("tty", "a_row"), [(False, 1), (True, 4)])
+def test_ctrl_c_while_a_long_table_is_printed_leaves_lines_that_are_whole(
+    monkeypatch: pytest.MonkeyPatch, tty: bool, a_row: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    stream = Pressed(5000, tty)
+    with pytest.raises(KeyboardInterrupt):
+        write(Table(COLUMNS, ROWS * 1500), "table", stream)
+    lines = stream.getvalue().splitlines(keepends=True)
+    assert 5000 < len(stream.getvalue()) < 5200
+    assert lines[-1].endswith("\n")
+    assert (len(lines) - (not tty)) % a_row == 0
+
+
+def test_ctrl_c_while_a_short_table_is_drawn_comes_when_it_is_there() -> None:
+    stream = Pressed(5, tty=False)
+    with pytest.raises(KeyboardInterrupt):
+        write(Table(COLUMNS, ROWS), "table", stream)
+    assert "-0.985" in stream.getvalue()
 
 
 def test_the_second_ctrl_c_waits_for_nobody() -> None:

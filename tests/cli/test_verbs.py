@@ -23,6 +23,7 @@ import pytest
 from tests.interop.running import meter
 
 from iondlms.cli.read import _scaled
+from iondlms.client import NAMES
 from iondlms.codec import make
 
 PASSWORD = "verbs-12"
@@ -69,7 +70,7 @@ def test_ping(url: str) -> None:
 
 
 def test_objects(url: str) -> None:
-    found = {item["logical name"]: item for item in documents(ok("objects", url, "-o", "json"))}
+    found = {item["logical_name"]: item for item in documents(ok("objects", url, "-o", "json"))}
     assert len(found) == 22
     assert found["0-0:40.0.0*255"]["attributes"] == "1-6:r 7:- 8-9:r"
     assert found["0-0:1.0.0*255"]["attributes"] == "1-9:r"
@@ -112,6 +113,25 @@ def test_parts_of_a_profile(url: str) -> None:
     ]
     (raw,) = documents(ok("profile", url, "billing", "--last", "1", "--raw", "-o", "json"))
     assert raw["PF-sign-mean"] == round(rows[-1]["PF-sign-mean"] * 1000)
+
+
+def keys_of(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from value
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from keys_of(each)
+
+
+@pytest.mark.parametrize(
+    "words", [("ping",), ("objects",), ("read", "clock:0", "kWh-del"), ("profile", "billing"), ("clock",)]
+)
+def test_keys_in_json_are_snake_case_and_columns_the_names_of_the_ion_map(
+    url: str, words: tuple[str, ...]
+) -> None:
+    verb, *rest = words
+    found = set(keys_of(documents(ok(verb, url, *rest, "-o", "json"))))
+    assert found
+    assert [key for key in found - set(NAMES) if re.fullmatch("[a-z]+(_[a-z]+)*", key) is None] == []
 
 
 def test_a_range_without_offset_is_local_time_of_the_meter(url: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -13,6 +15,7 @@ import click
 from iondlms.cli.options import output_option
 from iondlms.cli.output import Column, Form, Table, in_json, write
 from iondlms.errors import LocalError
+from iondlms.ion import QUANTITIES
 from iondlms.ports.control import ask
 
 __all__ = ["SOCKET", "ctl", "socket_of"]
@@ -44,6 +47,7 @@ _AT_ONCE: Final = {
 _SAY_WHEN: Final = frozenset(
     ("at", "every", "client", "service", "obis", "attribute", "after", "nth", "probability", "seed", "count")
 )
+_BACK: Final = re.compile(r"-\d[\d.]*[a-z]*")
 _SOON: Final = timedelta(seconds=1)  # until "now": it must not have passed when the meter hears of it
 _TIMED: Final = frozenset(("silence", "busy", "power_cut", "freeze", "ethernet_off"))
 
@@ -61,7 +65,7 @@ def _which(command: _C) -> _C:
     """Add what all commands have: of several meters, which; and the form of the result."""
     for option in (
         click.option("--line", metavar="NAME", help="Its line, where meters of several have that Unit ID."),
-        click.option("-u", "--unit", type=int, help="Unit ID of the meter, where there are several."),
+        click.option("-s", "-u", "--unit", type=int, help="Unit ID of the meter, where there are several."),
     ):
         command = option(command)
     return output_option(command)
@@ -72,11 +76,27 @@ def _ask(place: Path, command: str, which: dict[str, Any], **arguments: Any) -> 
     return ask(socket_of(place), {"command": command, **given})
 
 
+class _Backwards(click.Command):
+    """A command whose last argument may go backwards: `-90s` is no letters, though there are -s and -h."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--" not in args:
+            rest: list[str] = []
+            back: list[str] = []
+            for before, each in zip(["", *args], args, strict=False):
+                # What stands behind an option is its value: `--octet -3`.
+                goes_back = _BACK.fullmatch(each) and not before.startswith("-")
+                (back if goes_back else rest).append(each)
+            args = [*rest, "--", *back] if back else args
+        return super().parse_args(ctx, args)
+
+
 class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in self.commands:
+        # A shell that completes asks about lines that are not whole, and wants no word about them.
+        if args and args[0] not in self.commands and not ctx.resilient_parsing:
             raise LocalError(f"there is no command {args[0]!r}; there are {', '.join(self.commands)}")
         return super().resolve_command(ctx, args)
 
@@ -116,7 +136,7 @@ def status(place: Path, /, form: Form, **which: Any) -> None:
             write(_rows([_flat_disk(meter["disk"])], "disk"), form)
 
 
-@ctl.command()
+@ctl.command(cls=_Backwards)
 @click.argument("action")
 @click.argument("value", required=False)
 @click.option("--port", metavar="NAME", help="Default: all.")
@@ -225,7 +245,7 @@ def power(place: Path, /, form: Form, do: str, duration: str | None, **which: An
     _show(form, _ask(place, "power", which, do=do, duration=duration), "meter")
 
 
-@ctl.command(context_settings={"ignore_unknown_options": True})
+@ctl.command(cls=_Backwards)
 @click.argument("verb", metavar="step")
 @click.argument("step", metavar="SECONDS")
 @_which
@@ -330,6 +350,25 @@ def reload(place: Path, /, form: Form, apply: bool, **which: Any) -> None:
     else:
         for line in found["lines"]:
             click.echo(line)
+
+
+@ctl.command()
+@_which
+@click.pass_obj
+def values(place: Path, /, form: Form, **which: Any) -> None:
+    """Show what the Power Meter measures now, and its registers, in ION's own units.
+
+    \b
+    iondlms ctl meter-data values -o csv
+    """
+    told = _ask(place, "values", which)["values"]
+    rows = [
+        [name, None if value is None else Decimal(value).scaleb(-3), QUANTITIES[name].ion_unit]
+        for name, value in told.items()
+    ]
+    write(Table([Column("quantity"), Column("value"), Column("unit")], rows, "values"), form)
+    if not rows:
+        click.echo("note: the meter has no power", err=True)
 
 
 def _soon(place: Path, which: dict[str, Any]) -> str:

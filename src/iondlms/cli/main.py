@@ -13,8 +13,10 @@ from io import TextIOWrapper
 from typing import Final, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from iondlms import __version__
+from iondlms.cli.completion import COMPLETE, answer
 from iondlms.errors import DlmsError, LocalError, PortError
 
 __all__ = ["ExitStatus", "main"]
@@ -22,7 +24,7 @@ __all__ = ["ExitStatus", "main"]
 # Verb -> module, of the same name but for those in `_MODULES`; the command is the function of that name.
 VERBS: Final = (
     "demo", "serve", "ping", "objects", "read", "profile", "clock", "scan", "sniff", "explain", "conformance",
-    "config", "export", "import-history", "backup", "events", "ctl", "fleet",
+    "config", "export", "import-history", "backup", "events", "ctl", "web", "fleet", "completion",
 )  # fmt: skip
 _MODULES: Final = {"import-history": "history"}
 
@@ -49,6 +51,11 @@ class _Verbs(click.Group):
         module = importlib.import_module(f"iondlms.cli.{_MODULES.get(cmd_name, cmd_name)}")
         command = getattr(module, cmd_name.replace("-", "_"))
         return command if isinstance(command, click.Command) else None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        # Not click's own, which imports every verb for the first line of its help.
+        found = [CompletionItem(verb) for verb in VERBS if verb.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
 
 @click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
@@ -88,6 +95,8 @@ def main() -> NoReturn:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a sign that the terminal lacks is no reason to fail
     try:
+        if COMPLETE in os.environ:
+            sys.exit(answer(_iondlms))
         # Not click's own main, which takes a broken pipe for a failure.
         with _iondlms.make_context("iondlms", sys.argv[1:]) as context:
             result = _iondlms.invoke(context)

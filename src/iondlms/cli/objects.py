@@ -14,7 +14,8 @@ from iondlms.client import MeterObject
 __all__ = ["objects"]
 
 _CLASSES: Final = {
-    1: "Data", 3: "Register", 7: "Profile Generic", 8: "Clock", 15: "Association LN", 17: "SAP Assignment",
+    1: "Data", 3: "Register", 4: "Extended Register", 5: "Demand Register", 7: "Profile Generic", 8: "Clock",
+    15: "Association LN", 17: "SAP Assignment",
 }  # fmt: skip
 _MODES: Final = {0: "-", 1: "r", 2: "w", 3: "rw"}
 
@@ -30,7 +31,7 @@ def objects(asker: Asker, form: Form) -> None:
     """
     with asker.meter() as meter, refusing("association"):
         found = meter.objects()
-    columns = ["class", "version", "class name", "logical name", "name", "attributes", "methods"]
+    columns = ["class", "version", "class_name", "logical_name", "name", "attributes", "methods"]
     write(Table([Column(name) for name in columns], [_row(item) for item in found]), form)
 
 

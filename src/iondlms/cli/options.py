@@ -41,7 +41,9 @@ def output_option(command: _C) -> _C:
 _OPTIONS: Final = (
     click.argument("url"),
     click.option("-c", "--client", type=int, help="Client SAP: 16 reads (default), 1 reads and sets."),
-    click.option("-s", "--unit", type=int, help="Unit ID, the physical address of the meter; default 100."),
+    click.option(
+        "-s", "-u", "--unit", type=int, help="Unit ID, the physical address of the meter; default 100."
+    ),
     click.option("-a", "--auth", type=click.Choice(["none", "low"]), help="Default: low with a password."),
     click.option("-w", "--wrapper", is_flag=True, help="Use the TCP wrapper; otherwise found by trying."),
     click.option("-P", "--password", metavar="TEXT", help="Seen in the process list: better one of these:"),

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, Literal, NamedTuple, TextIO
 
-from iondlms.cli.stopping import stopped_between
+from iondlms.cli.stopping import held_back, stopped_between
 
 __all__ = ["FORMS", "Column", "Form", "Table", "in_json", "moment", "tenths", "write"]
 
@@ -121,36 +121,56 @@ def _in_lines(table: Table) -> Iterator[str]:
 
 
 def _write_table(table: Table, stream: TextIO) -> None:
+    """Write a table; where its rows end early by Ctrl-C those that came, and then raise."""
     headings = [column.heading for column in table.columns]
-    rows = [list(row) for row in table.rows]
-    texts = [[_in_text(value) for value in row] for row in rows]
+    rows: list[list[Any]] = []
+    texts: list[list[str]] = []
+    with held_back() as pressed:
+        cut = False
+        for row in table.rows:
+            if pressed():
+                cut = True
+                break
+            rows.append(list(row))
+            texts.append([_in_text(value) for value in row])
+        if rows or not cut:
+            for piece in _pieces(table.title, headings, rows, texts, stream):
+                if pressed() and not cut:
+                    break
+                stream.write(piece)
+        if pressed():
+            raise KeyboardInterrupt
+
+
+def _pieces(
+    title: str, headings: list[str], rows: list[list[Any]], texts: list[list[str]], stream: TextIO
+) -> Iterator[str]:
+    """Yield the text of a table in pieces, each whole; one that is drawn goes to the stream at once."""
     widths = [max(map(len, cells)) for cells in zip(headings, *texts, strict=True)]
     width = sum(widths) + 3 * len(widths)
     if stream.isatty() and width > shutil.get_terminal_size().columns:
-        _write_records(table.title, headings, texts, stream)
+        yield from _records(title, headings, texts)
     elif len(rows) > _MOST_DRAWN:
         # rich takes half a millisecond a row: a year of load profile would take a minute to draw.
-        _write_plain(headings, texts, widths, stream)
+        yield from _plain(headings, texts, widths)
     else:
-        _draw(table.title, headings, rows, texts, stream, width)
+        _draw(title, headings, rows, texts, stream, width)
 
 
-def _write_records(title: str, headings: list[str], texts: list[list[str]], stream: TextIO) -> None:
-    """Write a line a value and a block a row: on a narrow terminal no figure may be cut."""
+def _records(title: str, headings: list[str], texts: list[list[str]]) -> Iterator[str]:
+    """Yield a block a row, a line a value: on a narrow terminal no figure may be cut."""
     wide = max(map(len, headings))
     if title:
-        stream.write(f"{title}\n\n")
+        yield f"{title}\n\n"
     for text in texts:
-        stream.writelines(
-            f"{heading:<{wide}}  {value}\n" for heading, value in zip(headings, text, strict=True)
-        )
-        stream.write("\n")
+        lines = [f"{heading:<{wide}}  {value}\n" for heading, value in zip(headings, text, strict=True)]
+        yield "".join(lines) + "\n"
 
 
-def _write_plain(headings: list[str], texts: list[list[str]], widths: list[int], stream: TextIO) -> None:
+def _plain(headings: list[str], texts: list[list[str]], widths: list[int]) -> Iterator[str]:
     for text in (headings, *texts):
         cells = [value.ljust(width) for value, width in zip(text, widths, strict=True)]
-        stream.write("  ".join(cells).rstrip() + "\n")
+        yield "  ".join(cells).rstrip() + "\n"
 
 
 def _draw(

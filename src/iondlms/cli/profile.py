@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from iondlms.cli.completion import offer_columns, offer_profiles
 from iondlms.cli.options import Asker, instant_of, meter_options, output_option
 from iondlms.cli.output import Column, Form, Table, moment, write
 from iondlms.cli.progress import progress
@@ -25,12 +26,18 @@ INVALID = 0xFFFF
 
 @click.command()
 @meter_options
-@click.argument("name", metavar="load|billing|OBIS")
+@click.argument("name", metavar="load|billing|OBIS", shell_complete=offer_profiles)
 @click.option("--from", "start", metavar="T", help="First instant; without offset the meter's local time.")
 @click.option("--to", "end", metavar="T", help="Last instant, itself included.")
 @click.option("--last", type=click.IntRange(1), metavar="N", help="The N newest rows.")
 @click.option("--entries", metavar="A-B", help="Rows by number, the oldest is 1; `A-` goes to the newest.")
-@click.option("--columns", multiple=True, metavar="NAMES", help="Only these: names or OBIS codes, by commas.")
+@click.option(
+    "--columns",
+    multiple=True,
+    metavar="NAMES",
+    shell_complete=offer_columns,
+    help="Only these: names or OBIS codes, by commas.",
+)
 @output_option
 @click.option("--raw", is_flag=True, help="Integers as sent, not scaled.")
 @click.option("--utc", is_flag=True, help="Times in UTC; otherwise as the meter shows them.")
@@ -87,7 +94,9 @@ def profile(
     try:
         write(profile_table(found, raw=raw, utc=utc), form)
     except KeyboardInterrupt:
-        click.echo(f"note: interrupted; not all of the {len(found.rows)} rows that came are shown", err=True)
+        click.echo(
+            f"note: interrupted; {len(found.rows)} rows came, and those until here are shown", err=True
+        )
         raise
 
 

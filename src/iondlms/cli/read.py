@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from iondlms.cli.completion import offer_values
 from iondlms.cli.options import Asker, meter_options, output_option
 from iondlms.cli.output import Column, Form, Table, moment, write
 from iondlms.cli.refusals import refused
@@ -31,10 +32,18 @@ from iondlms.errors import AccessError, DecodeError, LocalError
 
 __all__ = ["read"]
 
-_COLUMNS: Final = [Column(name) for name in ("name", "logical name", "attribute", "what", "value", "unit")]
+_COLUMNS: Final = [Column(name) for name in ("name", "logical_name", "attribute", "what", "value", "unit")]
 LOGICAL_NAME: Final = 1
 VALUE: Final = 2  # the attribute of most classes that holds their value
 BUFFER: Final = 2
+# Of classes that an ION meter has not, and others have (62056-62 5.3, 5.4).
+_OTHERS: Final[dict[int, tuple[str, ...]]] = {
+    4: ("logical_name", "value", "scaler_unit", "status", "capture_time"),
+    5: (
+        "logical_name", "current_average_value", "last_average_value", "scaler_unit", "status",
+        "capture_time", "start_time_current", "period", "number_of_periods",
+    ),
+}  # fmt: skip
 _CLASSES: Final[dict[int, type[Interface]]] = {
     each.class_id: each
     for each in (DataObject, Register, ProfileGeneric, Clock, AssociationLn, SapAssignment)
@@ -43,7 +52,7 @@ _CLASSES: Final[dict[int, type[Interface]]] = {
 
 @click.command()
 @meter_options
-@click.argument("names", nargs=-1, required=True, metavar="NAME|OBIS[:ATTR]...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME|OBIS[:ATTR]...", shell_complete=offer_values)
 @output_option
 @click.option("--raw", is_flag=True, help="Integers as sent, not scaled.")
 @click.option("--utc", is_flag=True, help="Times in UTC.")
@@ -102,6 +111,9 @@ def _class_of(meter: Client, item: NamedObject) -> int | None:
 
 def _what(class_id: int | None, attribute: int) -> str:
     """Return the standard's name of an attribute, empty for a class that is not known here."""
+    names = _OTHERS.get(class_id or 0, ())
+    if 1 <= attribute <= len(names):
+        return names[attribute - 1]
     known = _CLASSES.get(class_id or 0)
     if known is None or attribute not in known.attributes:
         return ""

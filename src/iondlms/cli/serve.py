@@ -41,7 +41,7 @@ _FILES: Final = 8  # that a meter with a data folder may hold open
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of what outlives a restart.")
 @click.option("--history", type=int, help="Load-profile rows to make at the first start, ending now.")
 @click.option("--password-file", type=click.Path(path_type=Path), help="First line: the password of SAP 1.")
-@click.option("--password", envvar="IONDLMS_PASSWORD", help="The same, seen in the process list.")
+@click.option("-P", "--password", envvar="IONDLMS_PASSWORD", help="The same, seen in the process list.")
 @click.option("--seed", type=int, help="Of the simulated load; default 1.")
 @click.option("--rx-timeout", metavar="S", help="Silence that ends a half frame; default 1.5.")
 @click.option("--inactivity", metavar="S", help="Silence that ends an association; default 120.")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final, NoReturn, TypeVar
 
-__all__ = ["stopped_between", "stopped_politely"]
+__all__ = ["held_back", "stopped_between", "stopped_politely"]
 
 _T = TypeVar("_T")
 
@@ -32,14 +32,12 @@ def stopped_politely() -> Iterator[None]:
             signal.signal(each, handler)
 
 
-def stopped_between(items: Iterable[_T]) -> Iterator[_T]:
-    """Yield items; Ctrl-C raises before the next one, when what is done with the last one is done whole.
+@contextmanager
+def held_back() -> Iterator[Callable[[], bool]]:
+    """Within it Ctrl-C raises nothing, and what is yielded tells whether it was pressed.
 
-    Pressed again it raises at once: what takes the items may be stuck.
+    Pressed again it raises at once: what is being done may be stuck.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield from items
-        return
     pressed = False
 
     def press(_number: int, _frame: FrameType | None) -> None:
@@ -49,17 +47,26 @@ def stopped_between(items: Iterable[_T]) -> Iterator[_T]:
         pressed = True
 
     before = signal.getsignal(signal.SIGINT)
-    if before is not signal.default_int_handler:  # whoever has another has reasons of his own
-        yield from items
+    # Whoever has another handler has reasons of his own; and only the main thread may set one.
+    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield lambda: False
         return
     signal.signal(signal.SIGINT, press)
     try:
-        for item in items:
-            if pressed:
-                raise KeyboardInterrupt
-            yield item
+        yield lambda: pressed
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def stopped_between(items: Iterable[_T]) -> Iterator[_T]:
+    """Yield items; Ctrl-C raises before the next one or the end, when what is done with the last is whole."""
+    with held_back() as pressed:
+        for item in items:
+            if pressed():
+                raise KeyboardInterrupt
+            yield item
+        if pressed():  # who goes on behind the last item, as one that listens, would not hear of it
+            raise KeyboardInterrupt
 
 
 def _stop(number: int, _frame: FrameType | None) -> NoReturn:

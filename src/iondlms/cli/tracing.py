@@ -7,12 +7,14 @@ import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
 from iondlms.errors import LocalError
-from iondlms.trace import Explainer, Node, TraceWriter, render
+
+if TYPE_CHECKING:
+    from iondlms.trace import Explainer, Node, TraceWriter
 
 __all__ = ["Trace"]
 
@@ -48,6 +50,9 @@ class Trace:
             self._tell(self._explainer.feed(octets, direction))
 
     def _begin(self) -> None:
+        # Imported here: it is a third of what a verb imports, and most runs show no trace.
+        from iondlms.trace import Explainer, TraceWriter
+
         self._open = True
         if self.shown or self.explained:
             self._writers.append(TraceWriter(sys.stderr, secrets=self.secrets))
@@ -64,6 +69,8 @@ class Trace:
 
     def _tell(self, nodes: list[Node]) -> None:
         if nodes:
+            from iondlms.trace import render
+
             click.echo(render(nodes), err=True)
 
     def close(self) -> None:

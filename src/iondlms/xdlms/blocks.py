@@ -60,7 +60,7 @@ def raw_room(pdu_size: int) -> int:
 
 
 def after_block(invoke: int, number: int) -> tuple[bytes, bytes]:
-    """Return the GetRequestNext that names a block, and how the block begins that answers it, but its length."""
+    """Return the GetRequestNext that names a block, and how the answer to it begins, up to its length."""
     head = _BLOCK.pack(_GET_RESPONSE_WITH_DATABLOCK, invoke, False, number + 1)
     return _NEXT.pack(_GET_REQUEST_NEXT, invoke, number), head + b"\0"
 
@@ -223,7 +223,7 @@ class BlockJoiner:
         return self.head + bytes((size,)) if 0 < size <= 0x7F else b""
 
     def go_on(self, raw: bytes, head: bytes) -> None:
-        """Take the data of the block that was `due`; the one after it was asked for, and begins with `head`."""
+        """Take the data of the block that was `due`; the next was asked for, and begins with `head`."""
         self._stalled = False
         self._blocks.append(raw)
         self.received += len(raw)

@@ -2,12 +2,13 @@
 
 `iondlms serve` with a data folder and 3,360 rows makes a row each second; a blocking client asks it for
 every attribute of every object, for a row, 96 rows and all of them, again and again over loopback.
-Meanwhile another process looks at the meter ten times a second through its control socket (`ctl status`),
-which is what a page that shows it would ask on the same loop. Told are the median and the 99th percentile
-by kind of request. Due: 1 ms for all but the first block of a long range, 5 ms for that, beyond what a bare
-pair waits on the same machine at the same time: where others have the cores, that is their time and not the
-meter's. SNRM, AARQ and DISC are requests like all others. A SET of the clock is not: it is durable before
-it is answered, so it takes what the disk takes.
+Meanwhile `iondlms web` shows the meter, and a page of it is open in a third process: it has asked for all
+that a browser asks for, stays on the stream, and asks for the last rows and the events each time the stream
+says something, which a page does only where there are new ones. Told are the median and the 99th percentile
+by kind of request. Due: 1 ms for all but the first block of a long range, 5 ms for that,
+beyond what a bare pair waits on the same machine at the same time: where others have the cores, that is their
+time and not the meter's. SNRM, AARQ and DISC are requests like all others. A SET of the clock is not: it is
+durable before it is answered, so it takes what the disk takes.
 
     python -m bench.latency [--rounds 20] [--json FILE]
 """
@@ -34,25 +35,42 @@ from iondlms.errors import AccessError
 
 ROWS = 3360
 BARE = 2000  # exchanges of the floor in a round
+CALLS = 20  # that ask for nothing
 FLOOR = "bare pair"
 # The command as it is, on the loop that it takes with the extra `fast` or without.
 COMMAND = "from iondlms.cli.entry import main; main()"
 ON = {"uvloop": COMMAND, "asyncio": f"import sys; sys.modules['uvloop'] = None; {COMMAND}"}
-LOOK = """
-import sys, time
-from pathlib import Path
-from iondlms.ports.control import ask
-while True:
-    ask(Path(sys.argv[1]), {"command": "status"})
-    print(flush=True)
-    time.sleep(0.1)
+PAGE = """
+import re, sys
+from http.client import HTTPConnection
+
+def asked(path):
+    line = HTTPConnection(sys.argv[1])
+    line.request("GET", path)
+    answer = line.getresponse()
+    if answer.status != 200:
+        raise SystemExit(f"{path}: {answer.status}")
+    return answer
+
+page = asked("/").read().decode()
+parts = set(re.findall(r'(?:src|href)="(/static/[^"]+)"', page))
+assert parts, "a page without scripts is not the one that a browser shows"
+for part in parts:
+    asked(part).read()
+stream = asked("/api/stream")
+while line := stream.readline():
+    if line.startswith(b"data:"):
+        asked("/api/rows").read()
+        asked("/api/events").read()
+        print(flush=True)
+raise SystemExit("the stream has ended")
 """
 DUE_MS = {"long range, first block": 5.0}
 OTHERS_MS = 1.0
 
 
 class Served:
-    """`iondlms serve` in a process of its own, and another that looks at it all the time."""
+    """`iondlms serve` and `iondlms web` in processes of their own, and an open page in another."""
 
     def __init__(self, folder: Path, loop: str) -> None:
         options = ["--listen", "127.0.0.1:0", "--framing", "hdlc", "--data", str(folder)]
@@ -68,18 +86,24 @@ class Served:
                 break
         if not self.port:
             raise RuntimeError(f"{command} did not start")
-        look = [sys.executable, "-c", LOOK, str(folder / "control.sock")]
-        self._looks = subprocess.Popen(look, stdout=subprocess.PIPE, text=True)
-        assert self._looks.stdout is not None
-        if not self._looks.stdout.readline():
-            raise RuntimeError(f"{look} saw nothing")
-        self._drained = Thread(target=self._looks.stdout.read, daemon=True)
+        panel = [sys.executable, "-c", COMMAND, "web", str(folder), "--listen", "127.0.0.1:0"]
+        self._panel = subprocess.Popen(panel, stdout=subprocess.PIPE, text=True)
+        assert self._panel.stdout is not None
+        self.url = self._panel.stdout.readline().strip().removeprefix("listening ")
+        if self._panel.stdout.readline() != "ready\n":
+            raise RuntimeError(f"{panel} did not start")
+        page = [sys.executable, "-c", PAGE, self.url.removeprefix("http://")]
+        self._page = subprocess.Popen(page, stdout=subprocess.PIPE, text=True)
+        assert self._page.stdout is not None
+        if not self._page.stdout.readline():
+            raise RuntimeError("the page shows nothing")
+        self._drained = Thread(target=self._page.stdout.read, daemon=True)
         self._drained.start()
 
     def close(self) -> None:
-        if self._looks.poll() is not None:
-            raise RuntimeError("nobody has looked at the meter any more")
-        for process in (self._looks, self._process):
+        if self._page.poll() is not None or self._panel.poll() is not None:
+            raise RuntimeError("the page was not open all the time")
+        for process in (self._page, self._panel, self._process):
             process.kill()
             process.wait()
 
@@ -110,7 +134,10 @@ def percentile(values: list[float], part: float) -> float:
 
 def ask(port: int, watch: Watch, rounds: int) -> None:
     for _ in range(rounds):
-        watch.about("link and association")
+        watch.about("link and association")  # and their ends
+        for _ in range(CALLS):
+            with blocking.Client(target(port), hooks=Hooks(on_octets=watch.octets)):
+                pass
         with blocking.Client(target(port), hooks=Hooks(on_octets=watch.octets)) as client:
             watch.about("further block")
             objects = client.objects()

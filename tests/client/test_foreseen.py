@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.client.joined import Scripted, make_meter
 
+from iondlms.client import foreseen
 from iondlms.client.endpoint import ClientEndpoint, Outcome
 from iondlms.client.links import HdlcLink
 from iondlms.client.names import resolve
@@ -210,6 +211,55 @@ def test_nearly_all_blocks_are_foreseen() -> None:
     blocks = sum(seen[0] == "RX" for seen in pair.seen[0] if len(seen) == 3) - 1
     assert blocks > 15
     assert pair.followed == blocks - 2, "all but the first, and the last, which is shorter"
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> dict[Any, Any]:
+    """What is kept of transfers, by their kind, and nothing of before."""
+    ladders: dict[Any, Any] = {}
+    monkeypatch.setattr(foreseen, "_ladder", lambda *kind: ladders.setdefault(kind, {}))
+    return ladders
+
+
+def test_what_is_known_of_one_transfer_is_not_taken_for_another() -> None:
+    # One after the other, in the one cache of the process. What was read before moves V(S) and the invoke id:
+    # eight short values bring V(S) around but not the invoke id, a long one V(S) further than the invoke id.
+    others = make_meter(60, ("port.ETHERNET.unit_id", 17))
+    small, other = (Target.parse(f"hdlc://meter?timeout=2s&{word}") for word in ("pdu=60", "unit=17"))
+    for meter, target, before in (
+        (METER, TARGET, []),
+        (METER, TARGET, [PERIOD]),
+        (METER, TARGET, [LOAD]),
+        (METER, TARGET, [PERIOD] * 8),
+        (METER, small, []),
+        (others, other, []),
+    ):
+        pair = opened(meter=meter.endpoint(now=0.0), target=target)
+        for attribute in before:
+            pair.carry(pair.begin("get", attribute, None))
+        followed = pair.followed
+        pair.carry(pair.begin("get", LOAD, None))
+        assert pair.followed > followed + 10
+        assert pair.short.outcome is not None
+        assert pair.short.outcome.error is None
+
+
+def test_what_follows_a_block_is_made_once_for_transfers_that_are_alike(kept: dict[Any, Any]) -> None:
+    rungs = []
+    for _ in range(2):
+        pair = opened()
+        pair.carry(pair.begin("get", LOAD, None))
+        rungs.append([id(rung) for ladder in kept.values() for rung in ladder.values()])
+    assert rungs[0] == rungs[1]
+    assert len(rungs[0]) == pair.followed
+
+
+def test_of_a_long_transfer_its_beginning_is_kept(kept: dict[Any, Any]) -> None:
+    target = Target.parse("hdlc://meter?timeout=2s&pdu=60")
+    pair = opened(meter=make_meter(250).endpoint(now=0.0), target=target)
+    pair.carry(pair.begin("get", LOAD, None))
+    (ladder,) = kept.values()
+    assert pair.followed > len(ladder) == 127, "the second block to the 128th"
 
 
 def middle() -> tuple[Pair, bytes]:

@@ -81,11 +81,13 @@ class _Backwards(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if "--" not in args:
+            options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
+            valued = {text for each in options if not each.is_flag for text in each.opts}
             rest: list[str] = []
             back: list[str] = []
             for before, each in zip(["", *args], args, strict=False):
-                # What stands behind an option is its value: `--octet -3`.
-                goes_back = _BACK.fullmatch(each) and not before.startswith("-")
+                # Behind an option stands its value, `--octet -3`; `-u7` and `--unit=7` have theirs.
+                goes_back = _BACK.fullmatch(each) and before not in valued
                 (back if goes_back else rest).append(each)
             args = [*rest, "--", *back] if back else args
         return super().parse_args(ctx, args)

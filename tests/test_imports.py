@@ -89,6 +89,24 @@ def test_version_is_told(command: list[str]) -> None:
     assert (other.returncode, other.stdout) == (0, run.stdout)
 
 
+def test_ctrl_c_while_the_command_is_imported_is_one_too() -> None:
+    # It takes a tenth of a second, in which a shell that completes may be told to leave it.
+    program = (
+        "import signal, sys\n"
+        "from iondlms.cli.entry import main\n"
+        "class Pressed:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'iondlms.cli.main':\n"
+        "            signal.raise_signal(signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Pressed())\n"
+        "sys.argv = ['iondlms', '--help']\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", program]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (run.returncode, run.stdout, run.stderr) == (130, "", "")
+
+
 @pytest.mark.parametrize("room", CORE)
 def test_core_needs_the_standard_library_alone(room: str) -> None:
     program = (

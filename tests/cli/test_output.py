@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from iondlms.cli.output import Column, Form, Table, tenths, write
+from iondlms.cli.stopping import held_back
 
 COLUMNS = [Column("time"), Column("kWh-del", "Wh"), Column("PF")]
 ROWS: list[list[Any]] = [
@@ -154,6 +155,27 @@ def test_ctrl_c_while_a_short_table_is_drawn_comes_when_it_is_there() -> None:
     with pytest.raises(KeyboardInterrupt):
         write(Table(COLUMNS, ROWS), "table", stream)
     assert "-0.985" in stream.getvalue()
+
+
+def press(error: Exception | None = None) -> None:
+    """Press Ctrl-C where it is held back, and nobody looks any more."""
+    with held_back() as pressed:
+        assert not pressed()
+        signal.raise_signal(signal.SIGINT)
+        if error is not None:
+            raise error
+
+
+def test_ctrl_c_behind_the_last_look_is_not_lost() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        press()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_hides_no_failure() -> None:
+    with pytest.raises(BrokenPipeError):
+        press(BrokenPipeError())
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_the_second_ctrl_c_waits_for_nobody() -> None:

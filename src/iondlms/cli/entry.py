@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from iondlms import __version__
 
 __all__ = ["main"]
+
+_INTERRUPTED: Final = 130  # as `ExitStatus` has it, which is not there before all is imported
 
 
 def main() -> NoReturn:
@@ -21,6 +23,8 @@ def main() -> NoReturn:
             pass  # what is to be said of that is said in one place
         else:
             sys.exit(0)
-    from iondlms.cli.main import main as run
-
+    try:
+        from iondlms.cli.main import main as run
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
     run()

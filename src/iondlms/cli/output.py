@@ -138,8 +138,6 @@ def _write_table(table: Table, stream: TextIO) -> None:
                 if pressed() and not cut:
                     break
                 stream.write(piece)
-        if pressed():
-            raise KeyboardInterrupt
 
 
 def _pieces(

@@ -34,7 +34,7 @@ def stopped_politely() -> Iterator[None]:
 
 @contextmanager
 def held_back() -> Iterator[Callable[[], bool]]:
-    """Within it Ctrl-C raises nothing, and what is yielded tells whether it was pressed.
+    """Within it Ctrl-C raises nothing, and what is yielded tells whether it was pressed; behind it it raises.
 
     Pressed again it raises at once: what is being done may be stuck.
     """
@@ -56,6 +56,9 @@ def held_back() -> Iterator[Callable[[], bool]]:
         yield lambda: pressed
     finally:
         signal.signal(signal.SIGINT, before)
+    # Here and not by those within: none may be lost that comes after their last look.
+    if pressed:
+        raise KeyboardInterrupt
 
 
 def stopped_between(items: Iterable[_T]) -> Iterator[_T]:
@@ -63,10 +66,8 @@ def stopped_between(items: Iterable[_T]) -> Iterator[_T]:
     with held_back() as pressed:
         for item in items:
             if pressed():
-                raise KeyboardInterrupt
+                return
             yield item
-        if pressed():  # who goes on behind the last item, as one that listens, would not hear of it
-            raise KeyboardInterrupt
 
 
 def _stop(number: int, _frame: FrameType | None) -> NoReturn:

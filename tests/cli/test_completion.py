@@ -159,13 +159,22 @@ def test_the_scripts_are_those_of_the_shells() -> None:
     assert "'tcsh' is not one of 'bash', 'zsh', 'fish'" in refused.stderr
 
 
-def test_what_is_no_question_of_a_shell_is_refused() -> None:
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"_IONDLMS_COMPLETE": "1"},
+        {"_IONDLMS_COMPLETE": "bash_complete"},
+        {"_IONDLMS_COMPLETE": "bash_complete", "COMP_WORDS": "iondlms", "COMP_CWORD": "x"},
+    ],
+    ids=["no shell", "no words", "no number"],
+)
+def test_what_is_no_question_of_a_shell_is_refused(asked: dict[str, str]) -> None:
     done = subprocess.run(
         [str(BIN / "iondlms"), "explain", "7E"],
         capture_output=True,
         text=True,
         check=False,
-        env=plain(_IONDLMS_COMPLETE="1"),
+        env=plain(**asked),
         timeout=30,
     )
     assert done.returncode == 2

@@ -44,8 +44,8 @@ def completion(shell: str) -> None:
 def answer(root: click.Command) -> int:
     """Tell the shell, as its script asked in the environment, what may come next; return the exit status."""
     shell, _, wanted = os.environ.get(COMPLETE, "").partition("_")
-    maker = _maker(shell)
-    if maker is None or wanted != "complete":
+    maker = _maker(shell) if wanted == "complete" else None
+    if maker is None or not _asks(shell):
         raise LocalError(f"{COMPLETE} is for the scripts of `iondlms completion`; unset it")
     click.echo(maker(root, {}, _PROGRAM, COMPLETE).complete())
     return 0
@@ -66,6 +66,12 @@ class _WholeWords(BashComplete):
                 whole.append(word)
             glued = broken
         return whole[:-1], whole[-1]
+
+
+def _asks(shell: str) -> bool:
+    """Whether there are the line and the word it ends in: fish says that word, the others its number."""
+    last = os.environ.get("COMP_CWORD")
+    return "COMP_WORDS" in os.environ and last is not None and (shell == "fish" or last.isdecimal())
 
 
 def _maker(shell: str) -> type[ShellComplete] | None:

@@ -27,7 +27,7 @@ def settle() -> None:
     For programs that serve or read for long, once they have begun: else all of it is looked through again
     and again, some tens of milliseconds at a time in which nobody is answered. To be told again when much of
     it was replaced. What is made from now on is looked through each ten thousand objects and not each seven
-    hundred: a session makes hundreds, of which nothing is left at its end.
+    hundred (two thousand in newer Pythons): a session makes hundreds, of which nothing is left at its end.
     """
     gc.unfreeze()
     gc.collect()

@@ -8,6 +8,7 @@ python -m bench.report check FILE...         fails where a ratio is more than 20
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib.util
 import json
 import os
@@ -72,6 +73,14 @@ def rate(value: float | None) -> str:
     return f"{value:.3g}"
 
 
+def about(name: str) -> list[str]:
+    """Return what a program says of itself, but how it is called."""
+    file = Path(__file__).with_name(f"{name}.py")
+    said = ast.get_docstring(ast.parse(file.read_text("utf-8"))) if file.is_file() else None
+    lines = [line for line in (said or "").splitlines() if not line.startswith("    ")]
+    return [*"\n".join(lines).strip().splitlines(), ""] if lines else []
+
+
 def page(reports: list[dict[str, Any]]) -> str:
     """Return the page."""
     lines = [INTRODUCTION, machine(), ""]
@@ -79,7 +88,7 @@ def page(reports: list[dict[str, Any]]) -> str:
     if any(" " in name for name in peers):
         lines += [f"Peers: {', '.join(name for name in peers if ' ' in name)}.", ""]
     for report in reports:
-        lines += [f"## bench.{report['bench']}", ""]
+        lines += [f"## bench.{report['bench']}", "", *about(report["bench"])]
         if "page" in report:  # of a program that compares with nobody, and tells it in its own words
             lines += report["page"]
             continue

@@ -80,6 +80,13 @@ def test_a_target_that_is_missed_is_measured_again_and_told(
     assert "targets missed: work" in told_of.err
 
 
+def test_the_page_has_what_each_program_says_of_itself() -> None:
+    text = report.page([{"bench": "sessions", "results": []}])
+    assert "Time is that of the busier of the two processes" in text
+    assert "python -m bench.sessions" not in text
+    assert report.about("none of ours") == []
+
+
 def test_only_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = told(monkeypatch, "--only", "row")
     assert bench.compare("columns", amount=1, unit="rows", ours=lambda: 1.0) is None

@@ -11,9 +11,12 @@ import pytest
 from tests.meter.test_control import ONE, SITE, controlled, refused
 from tests.ports.ptys import Pty
 
+from iondlms.errors import DlmsError
 from iondlms.ion import Pending
+from iondlms.meter import control_views
 from iondlms.meter.config import Config
 from iondlms.meter.control import Control
+from iondlms.meter.host import MeterHost
 from iondlms.meter.site import Site
 from iondlms.ports.tcp import TcpPort
 from iondlms.store import Archive, Store
@@ -126,3 +129,26 @@ async def test_what_was_done_to_a_log_is_on_the_disk_when_it_is_told(
 async def test_bounds(request_: dict[str, Any], message: str) -> None:
     async with controlled(Config.model_validate(ONE)) as control:
         assert (await refused(control, **request_)).startswith(message)
+
+
+async def test_who_is_meant_is_not_looked_up_in_each_meter(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Of a thousand meters that would hold up all clients for milliseconds.
+    site = {
+        "line": [{"name": "hall", "kind": "tcp", "listen": "127.0.0.1:0"}],
+        "meter": [{"line": "hall", "unit_id": 1, "count": 40}],
+    }
+    async with controlled(Site.model_validate(site)) as control:
+        asked: list[MeterHost] = []
+        line_of = control_views.line_of
+
+        def counted(host: MeterHost) -> str:
+            asked.append(host)
+            return line_of(host)
+
+        monkeypatch.setattr(control_views, "line_of", counted)
+        await control.answer({"command": "events", "unit": 30})
+        await control.answer({"command": "events", "unit": 30, "line": "hall"})
+        await control.answer({"command": "meters", "first": 38})
+        with pytest.raises(DlmsError):
+            await control.answer({"command": "events", "unit": 41})
+        assert len(asked) == 2  # those that `meters` tells of

@@ -105,11 +105,11 @@ class Control:
         self._host = host
         self._reload = reload
         # A front names the same meter each second, of perhaps a thousand.
-        self._known = {
-            (views.line_of(each), port.unit_id): each
+        self._places = [
+            (each, views.line_of(each), frozenset(port.unit_id for port in each.meter.config.port))
             for each in host.meters
-            for port in each.meter.config.port
-        }
+        ]
+        self._known = {(line, unit): each for each, line, units in self._places for unit in units}
 
     async def answer(self, request: Mapping[str, Any]) -> Any:
         """Return the result of a request as plain values; DlmsError in one line if it cannot be."""
@@ -128,9 +128,8 @@ class Control:
     def _chosen(self, command: _Command) -> list[MeterHost]:
         found = [
             host
-            for host in self._host.meters
-            if command.unit in (None, *(port.unit_id for port in host.meter.config.port))
-            and command.line in ("", views.line_of(host))
+            for host, line, units in self._places
+            if (command.unit is None or command.unit in units) and command.line in ("", line)
         ]
         if not found:
             which = f"Unit ID {command.unit}" if command.unit else "that"

@@ -134,6 +134,8 @@ def test_a_taken_port_is_told(folder: Path) -> None:
         (["--listen", "nowhere"], "--listen 'nowhere' is no listening address; write it as 127.0.0.1:8080"),
         (["--listen", "::1:80"], "--listen '::1:80' is no listening address"),
         (["--listen", "127.0.0.1:70000"], "--listen '127.0.0.1:70000' is no listening address"),
+        (["--listen", f"127.0.0.1:{'9' * 5000}"], "--listen '127.0.0.1:999"),
+        (["--listen", "127.0.0.1:\u0663"], "--listen '127.0.0.1:\u0663' is no listening address"),
         (["--every", "soon"], "--every=soon is no time"),
         (["--host-name", "http://panel.example"], "--host-name http://panel.example: write the name alone"),
         (["--every", "1ms"], "--every 1ms: write 100ms to 1h"),

@@ -23,7 +23,7 @@ from iondlms.meter.site import Site
 from iondlms.web import Asker, Watch, make_app
 from iondlms.web import app as app_module
 from iondlms.web.answers import status_words
-from iondlms.web.server import _Server
+from iondlms.web.server import Listening, _Server
 from iondlms.web.watch import Which
 
 httpx: Any = needs("httpx")
@@ -405,3 +405,11 @@ async def test_the_docs_tell_of_each_path_and_argument() -> None:
     ours = {option for each in web.params for option in each.opts if option.startswith("--")}
     section = page.partition("## What it takes")[2].partition("## Safety")[0]
     assert set(re.findall(r"`(--[a-z-]+)", section)) == ours - {"--verbose"}
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 70, f"panel.{'x' * 64}.example"])
+def test_a_host_that_can_be_no_name_is_one_line(host: str) -> None:
+    # Python refuses these before it asks anybody, with an error that is not the system's.
+    with pytest.raises(LocalError, match=r"cannot listen on .*: that is no name of a host") as raised:
+        Listening.parse(f"{host}:0").open().close()
+    assert len(str(raised.value).splitlines()) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import socket
 import time
@@ -29,6 +30,7 @@ __all__ = ["Listening", "serve"]
 _ANSWER_S: Final = 5.0  # for an answer of the meter, which takes milliseconds
 _END_S: Final = 3  # for those who still read
 _MOST_CONNECTIONS: Final = 200
+_PORT: Final = re.compile(r"[0-9]{1,5}")
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -46,7 +48,7 @@ class Listening:
         bracketed = host.startswith("[") and host.endswith("]")
         if bracketed:
             host = host[1:-1]
-        if not host or (":" in host) is not bracketed or not port.isdecimal() or int(port) > 65535:
+        if not host or (":" in host) is not bracketed or not _PORT.fullmatch(port) or int(port) > 65535:
             raise LocalError(f"--listen {text!r:.80} is no listening address; write it as 127.0.0.1:8080")
         return cls(host, int(port))
 
@@ -80,6 +82,8 @@ class Listening:
             raise LocalError(
                 f"cannot listen on {self.host}:{self.port}: {error.strerror or error}"
             ) from error
+        except UnicodeError as error:  # before anybody is asked: an empty or a very long part between dots
+            raise LocalError(f"cannot listen on {self.host!r:.80}: that is no name of a host") from error
         return sock
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.ion.builders import HOUR, QUARTER, Host, small_framework, utc
+from tests.ion.builders import HOUR, QUARTER, Host, SteadyLoad, small_framework, utc
 
 from iondlms.ion import IonMeter, Priority, Saved, Status, default_framework, setup_from_zone
 from iondlms.sources import SimulatedLoad
@@ -18,6 +18,15 @@ FRAMEWORK = small_framework(clock=setup_from_zone("Europe/Madrid", 2025))
 
 def simulated(seed: int = 3) -> SimulatedLoad:
     return SimulatedLoad(seed, step_s=300)
+
+
+def silent() -> SteadyLoad:
+    load = SteadyLoad()
+    load.silent = True
+    return load
+
+
+WHAT = ("look", "read", "source", "silent", "step", "cut", "reset")
 
 
 @settings(max_examples=40, deadline=None)
@@ -37,10 +46,11 @@ def test_one_go_is_many_small_steps(waits: list[float]) -> None:
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.floats(0.0, 900.0), st.sampled_from(["look", "read", "source", "step", "cut", "reset"])),
+        st.tuples(st.floats(0.0, 900.0), st.sampled_from(WHAT)),
         max_size=25,
     )
 )
+@example([(9.0, "silent"), (60.0, "source"), (20.0, "look"), (900.0, "look"), (900.0, "look")])
 def test_time_that_only_passes_is_counted_when_somebody_looks(story: list[tuple[float, str]]) -> None:
     lazy = Host(BEGIN, FRAMEWORK, simulated()).start()
     eager = Host(BEGIN, FRAMEWORK, simulated()).start()
@@ -59,6 +69,9 @@ def test_time_that_only_passes_is_counted_when_somebody_looks(story: list[tuple[
                 case "source":
                     meter.count()
                     meter.power_meter.source = simulated(number)
+                case "silent":
+                    meter.count()
+                    meter.power_meter.source = silent()
                 case "step":
                     meter.set_time(meter.at_ms + 3_000, host.now, "ETHERNET")
                 case "cut":

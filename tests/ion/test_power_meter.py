@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -147,6 +148,21 @@ def test_a_silent_source_has_no_values_and_loses_none() -> None:
     meter.integrate(3000, 4000)
     meter.end_interval()
     assert (meter.value("kWh del int", 0), meter.value("kWh del", 0)) == (2000, 3000)
+
+
+@pytest.mark.parametrize("cuts", [(), (70_000,), (60_001, 119_999)])
+def test_the_window_after_a_silence_begins_where_it_ends_whoever_looks(cuts: tuple[int, ...]) -> None:
+    load = SteadyLoad(active_w=3_600_000, reactive_var=0)
+    meter = PowerMeter(load)
+    load.silent = True
+    meter.integrate(0, 60_000)
+    load.silent = False
+    for start_ms, end_ms in pairwise((60_000, *cuts, 120_000)):
+        meter.integrate(start_ms, end_ms)
+    load.active_w = 0
+    meter.integrate(120_000, 180_000)
+    meter.end_sub_interval()
+    assert meter.value("kW sd del-rec", 0) == 1_800_000
 
 
 def test_present_values_come_from_the_source_and_the_rest_is_worked_out() -> None:

@@ -169,8 +169,8 @@ class PowerMeter:
         """Add what flowed between two instants of the meter's UTC."""
         if end_ms <= start_ms:
             return
-        self._elapsed_ms += end_ms - start_ms
         if self._meter is not None:
+            self._elapsed_ms += end_ms - start_ms
             modulus = self._meter.rollover * 1000
             if self._followed is not _ALL:
                 self._follow(self._meter.registers(start_ms), modulus, start_ms)
@@ -178,12 +178,14 @@ class PowerMeter:
             return
         self._quadrants.integrate(self._source, start_ms, end_ms)
         flow = self._source.flow(start_ms, end_ms)
+        # First: after a silence the window begins with this span, however long it happens to be.
+        self._now_known(_NONE if flow is None else _ALL, start_ms)
+        self._elapsed_ms += end_ms - start_ms
         if flow is not None:
             a, b, c, d, e = self._totals
             self._totals = Flow(a + flow[0], b + flow[1], c + flow[2], d + flow[3], e + flow[4])
             self._read = None
             self._followed = _NONE
-        self._now_known(_NONE if flow is None else _ALL, start_ms)
 
     def end_sub_interval(self, at_ms: int = 0) -> None:
         """Move the sliding window on."""

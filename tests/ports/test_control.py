@@ -9,6 +9,7 @@ import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,26 @@ async def test_something_else_answers(tmp_path: Path, octets: bytes) -> None:
     async with await asyncio.start_unix_server(serve, path):
         with pytest.raises(PortError):
             await asked(path, {})
+
+
+async def test_an_answer_that_never_ends_is_waited_for_no_longer_than_one_that_never_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "control.sock"
+
+    async def dribble(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while True:
+                writer.write(b" ")
+                await writer.drain()
+        writer.close()
+
+    ticks = count()
+    async with await asyncio.start_unix_server(dribble, path):
+        monkeypatch.setattr("iondlms.ports.control.monotonic", lambda: next(ticks) / 10)
+        with pytest.raises(PortError, match=r"no answer on .*: timed out"):
+            await asyncio.to_thread(ask, path, {"command": "status"}, 5.0)
+    assert next(ticks) < 60
 
 
 @pytest.mark.parametrize("octets", [b"", b'{"command"'])

@@ -11,6 +11,7 @@ import stat
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final
 
 from iondlms.errors import DlmsError, LocalError, PortError
@@ -145,13 +146,19 @@ def ask(path: Path, request: Request, timeout_s: float = 60.0) -> Any:
 
     PortError if nobody answers there, or has the time; LocalError with the text of who refuses it.
     """
-    octets = b""
+    octets = bytearray()
+    until = monotonic() + timeout_s
     try:
         with closing(_connected(path, timeout_s)) as sock:
             # Who refuses before it has read leaves its answer, and no reader for the request.
             with suppress(BrokenPipeError, ConnectionResetError):
                 sock.sendall(json.dumps(request).encode() + b"\n")
             while not octets.endswith(b"\n"):
+                # For all of it: one that sends an octet now and then would hold us for ever.
+                left_s = until - monotonic()
+                if left_s <= 0:
+                    raise TimeoutError("timed out")
+                sock.settimeout(left_s)
                 chunk = _received(sock)
                 octets += chunk
                 if not octets:

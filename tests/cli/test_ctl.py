@@ -156,6 +156,8 @@ def test_reload_reads_the_configuration_again(served: Served) -> None:
     ("words", "message"),
     [
         (["sleep"], "there is no command 'sleep'; there are status, fault"),
+        (["value"], "there is no command 'value'; did you mean values?"),
+        (["--unit", "5", "status"], "there is no command '--unit'; options stand behind the command"),
         (["fault", "explode"], "ACTION: 'explode' is none; there are 'drop', 'delay'"),
         (["fault", "drop", "3"], "drop takes no VALUE; delay, silence"),
         (["fault", "clock-stepp"], "ACTION: 'clock-stepp' is none; did you mean 'clock-step'?"),

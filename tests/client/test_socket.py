@@ -79,7 +79,7 @@ async def test_a_second_client_is_told_why_it_is_refused(scheme: str) -> None:
     host, number = port.address
     why = (
         f"^{host}:{number} closed the connection at once: an ION takes one DLMS connection at a time,"
-        " and none while DLMS over Ethernet is off$"
+        " and none while DLMS over Ethernet is off or it has no power$"
     )
     async with connect(f"hdlc://{host}:{number}") as first:
         with pytest.raises(ClosedAtOnce, match=why):

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -99,8 +100,14 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         # A shell that completes asks about lines that are not whole, and wants no word about them.
         if args and args[0] not in self.commands and not ctx.resilient_parsing:
-            raise LocalError(f"there is no command {args[0]!r}; there are {', '.join(self.commands)}")
+            raise LocalError(f"there is no command {args[0]!r}; {self._hint(args[0])}")
         return super().resolve_command(ctx, args)
+
+    def _hint(self, word: str) -> str:
+        if word.startswith("-"):
+            return "options stand behind the command, as in: iondlms ctl DATA_DIR status --unit 5"
+        close = get_close_matches(word, self.commands, 1)
+        return f"did you mean {close[0]}?" if close else f"there are {', '.join(self.commands)}"
 
 
 @click.group(cls=_Commands)

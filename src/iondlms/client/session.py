@@ -325,7 +325,7 @@ class Session:
                 raise
             raise ClosedAtOnce(
                 f"{self.target.place} closed the connection at once: an ION takes one DLMS connection at a"
-                " time, and none while DLMS over Ethernet is off"
+                " time, and none while DLMS over Ethernet is off or it has no power"
             ) from error
         except AssociationRefused:
             # Politely: others may want the meter's only connection.

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from iondlms.errors import LocalError
 from iondlms.ports.control import ask as ask_socket
@@ -23,6 +25,7 @@ from iondlms.ports.control import ask as ask_socket
 from .answers import panel_of
 from .app import everybody, make_app
 from .asking import Asker
+from .guard import Guard
 from .watch import Watch, Which
 
 __all__ = ["Listening", "serve"]
@@ -30,6 +33,7 @@ __all__ = ["Listening", "serve"]
 _ANSWER_S: Final = 5.0  # for an answer of the meter, which takes milliseconds
 _END_S: Final = 3  # for those who still read
 _MOST_CONNECTIONS: Final = 200
+_UNSENT: Final = 65536  # octets of a connection that wait in the system
 _PORT: Final = re.compile(r"[0-9]{1,5}")
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
@@ -74,6 +78,9 @@ class Listening:
             sock = socket.socket(family, kind, protocol)
             try:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                # Of each connection too. The system would take megabytes for one who does not read, a quarter
+                # of an hour of a stream, before anybody saw it.
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNSENT)
                 sock.bind(address)
             except BaseException:
                 sock.close()
@@ -114,18 +121,7 @@ async def serve(
         there = Listening(listening.host, sock.getsockname()[1])
         watch = Watch(ask, time.monotonic, every_s=every_s)
         own = [listening.host, *(_LOOPBACK if listening.loopback else ("localhost",)), *names]
-        config = uvicorn.Config(
-            make_app(ask, watch, first, own),
-            http="h11",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=log_requests,
-            proxy_headers=False,  # nobody else says who asks
-            server_header=False,
-            limit_concurrency=_MOST_CONNECTIONS,
-            timeout_graceful_shutdown=_END_S,
-        )
+        config = _config(make_app(ask, watch, first, own), log_requests=log_requests)
         server = _Server(config, partial(ready, there))
 
         def end() -> None:
@@ -159,6 +155,94 @@ async def _first(ask: Asker, unit: int | None, line: str) -> Which:
     if not found:
         raise LocalError(f"no meter here stands on {line}" if line else "no meter runs there")
     return Which(found[0].unit, found[0].line)
+
+
+class _Connection(H11Protocol):
+    """A connection that ends where its other end keeps it waiting.
+
+    uvicorn has such a limit after an answer alone, and until the next octet. But as few connections are let
+    in, those that say nothing, or do not read, would keep everybody out.
+    """
+
+    request_s: ClassVar[float] = 10.0  # for a whole request to come; browsers need milliseconds
+    write_s: ClassVar[float] = 30.0  # for what waits to be sent to go; a phone may lose its net for a while
+
+    _request: asyncio.TimerHandle | None = None
+    _write: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._limit_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no longer."""
+        super().connection_lost(exc)
+        for timer in (self._request, self._write):
+            if timer is not None:
+                timer.cancel()
+
+    def handle_events(self) -> None:
+        """Take what has come of a request."""
+        super().handle_events()
+        self._limit_request()
+
+    def pause_writing(self) -> None:
+        """Send no more for now."""
+        super().pause_writing()
+        self._limit_write()
+
+    def resume_writing(self) -> None:
+        """Send again."""
+        super().resume_writing()
+        if self._write is not None and not self.transport.is_closing():
+            self._write.cancel()
+            self._write = None
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, or for the last answer to go."""
+        super().on_response_complete()
+        self._limit_closing()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, and close."""
+        super().send_400_response(msg)
+        self._limit_closing()
+
+    def _limit_request(self) -> None:
+        # Also for its body, although nothing here takes one; octets that drip make it no longer.
+        if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
+            if self._request is not None:
+                self._request.cancel()
+                self._request = None
+        elif self._request is None:
+            self._request = self.loop.call_later(self.request_s, self.transport.abort)
+
+    def _limit_write(self) -> None:
+        if self._write is None:
+            self._write = self.loop.call_later(self.write_s, self.transport.abort)
+
+    def _limit_closing(self) -> None:
+        # A transport that is closed stays until all that it has left is read.
+        if self.transport.is_closing():
+            self._limit_write()
+
+
+def _config(
+    app: Guard, *, log_requests: bool = False, http: type[_Connection] = _Connection
+) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=http,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=log_requests,
+        proxy_headers=False,  # nobody else says who asks
+        server_header=False,
+        limit_concurrency=_MOST_CONNECTIONS,
+        timeout_graceful_shutdown=_END_S,
+    )
 
 
 class _Server(uvicorn.Server):

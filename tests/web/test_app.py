@@ -390,6 +390,65 @@ async def test_the_meter_of_another_version_is_a_problem_and_no_crash() -> None:
         assert (await client.get("/api/meter")).status_code == 404
 
 
+HALF = "\ud83d"  # of a surrogate pair: JSON can bring it, and nothing can send it on
+
+
+@pytest.mark.parametrize(
+    ("command", "answer", "paths"),
+    [
+        ("panel", told(owner=HALF), ["/api/meter"]),
+        ("panel", told(ports=[{"port": HALF, "url": ""}]), ["/api/meter"]),
+        ("events", {"offsets": [[0, 0]], "events": [[1, 0, 30, "cause", HALF]]}, ["/api/events"]),
+        (
+            "meters",
+            {"count": 1, "meters": [{"unit": 1, "line": HALF, "device": "", "model": ""}]},
+            ["/api/meters", "/"],
+        ),
+        (
+            "rows",
+            {"recorder": HALF, "period_s": 0, "sources": [], "offsets": [[0, 0]], "runs": [], "rows": "",
+             "more": False},
+            ["/api/rows"],
+        ),
+        ("panel", LocalError(HALF), ["/api/meter"]),
+        ("rows", LocalError(HALF), ["/api/rows"]),
+        ("events", PortError(f"the meter is busy: {HALF}"), ["/api/events"]),
+    ],
+)  # fmt: skip
+async def test_half_a_character_is_a_problem_and_no_crash(
+    command: str, answer: Any, paths: list[str]
+) -> None:
+    async with client_of(Meters({command: answer})) as client:
+        for path in paths:
+            got = await client.get(path)
+            assert got.status_code in ((200,) if path == "/" else (404, 503)), path
+            assert HALF not in got.text
+            assert path == "/" or len(got.json()["detail"].splitlines()) == 1
+
+
+@pytest.mark.parametrize("answer", [told(owner=HALF), PortError(HALF), LocalError(HALF)])
+async def test_half_a_character_ends_no_stream(answer: Any) -> None:
+    meters, clock = Meters({"panel": answer}), Clock()
+    asker = Asker(meters, clock, apart_s=0.0)
+    watch = Watch(asker, clock)
+    transport = httpx.ASGITransport(app=make_app(asker, watch, Which(100), ["127.0.0.1"]))
+    async with httpx.AsyncClient(transport=transport, base_url=f"http://{NAME}") as client:
+        asking = asyncio.create_task(client.get("/api/stream"))
+        async with asyncio.timeout(10):
+            while not any(each.lookers for each in watch._known.values()):
+                await asyncio.sleep(0)
+            for each in (answer, told()):
+                meters.answers["panel"] = each
+                await watch.ask_all()
+                for _ in range(20):
+                    await asyncio.sleep(0)
+            watch.close()
+            text = (await asking).text
+    first, second = (json.loads(line[6:]) for line in text.split("\n\n") if line.startswith("data: "))
+    assert (first["panel"], bool(first["gone"]["error"])) == (None, True)
+    assert (second["gone"], second["panel"]["device"]) == (None, "SCH1")
+
+
 async def test_the_docs_tell_of_each_path_and_argument() -> None:
     page = (Path(__file__).parents[2] / "docs" / "panel.md").read_text("utf-8")
     async with panelled(one()) as panel:

@@ -99,6 +99,58 @@ async def test_what_is_not_understood_is_one_line(answer: Any) -> None:
             await ask("panel", make, fresh=True)
 
 
+class Hung:
+    """A meter that takes commands and does not answer: each costs its asker a time-out."""
+
+    def __init__(self, clock: Clock, error: Exception, takes_s: float = 5.0) -> None:
+        self.clock, self.error, self.takes_s, self.asked = clock, error, takes_s, 0
+
+    async def __call__(self, _request: dict[str, Any]) -> Any:
+        self.asked += 1
+        await asyncio.sleep(0)
+        self.clock.now += self.takes_s
+        raise self.error
+
+
+async def test_a_meter_that_hangs_costs_all_who_wait_one_time_out() -> None:
+    clock = Clock()
+    hung = Hung(clock, PortError("no answer on m: timed out"))
+    ask = Asker(hung, clock, apart_s=0.0)
+    for since in (1000.0, 1005.0):  # and who comes after it has it tried again
+        asking = (ask("panel", same, fresh=True, unit=number) for number in range(20))
+        told = await asyncio.gather(*asking, ask("events", same), return_exceptions=True)
+        assert {(type(each), str(each)) for each in told} == {(PortError, "no answer on m: timed out")}
+        assert clock.now == since + 5.0
+    assert hung.asked == 2
+    with pytest.raises(PortError):
+        await ask("panel", same, unit=3, since=1009.9)
+    assert hung.asked == 2
+    with pytest.raises(PortError):
+        await ask("panel", same, unit=3)
+    assert hung.asked == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "takes_s"),
+    [(PortError("the meter on m is busy"), 0.1), (LocalError("no such recorder"), 5.0)],
+)
+async def test_what_is_a_word_on_one_question_is_not_told_of_others(error: Exception, takes_s: float) -> None:
+    clock = Clock()
+    hung = Hung(clock, error, takes_s)
+    ask = Asker(hung, clock, apart_s=0.0)
+    await asyncio.gather(*(ask("panel", same, unit=unit) for unit in range(5)), return_exceptions=True)
+    assert hung.asked == 5
+
+
+@pytest.mark.parametrize("kind", [PortError, LocalError])
+async def test_an_error_is_told_in_one_line_of_characters(kind: type[Exception]) -> None:
+    ask = Asker(Meters({"panel": kind("a \ud83d\r\nb" + "x" * 5000)}), Clock(), apart_s=0.0)
+    with pytest.raises(kind) as raised:
+        await ask("panel", same)
+    assert str(raised.value).startswith("a ? bxxx")
+    assert len(str(raised.value)) <= 1000
+
+
 async def test_few_answers_are_kept() -> None:
     meters = Meters({"rows": 0})
     ask = Asker(meters, Clock(), apart_s=0.0)

@@ -246,3 +246,29 @@ async def test_it_runs_by_itself_while_somebody_looks() -> None:
     await looker.end()
     running.cancel()
     await asyncio.wait([running])
+
+
+async def test_a_meter_that_hangs_costs_a_round_one_time_out() -> None:
+    looked = Looked()
+    asked = 0
+
+    async def hung(_request: dict[str, Any]) -> Any:
+        nonlocal asked
+        asked += 1
+        looked.clock.now += 5.0
+        raise PortError("no answer on m: timed out")
+
+    looked.watch._ask = Asker(hung, looked.clock, apart_s=0.0)
+    lookers = [looked.look(Which(unit)) for unit in range(1, 33)]
+    await settle()
+    for rounds in (1, 2):
+        await looked.ask(passed=0.0)
+        await settle()
+        assert (asked, looked.clock.now) == (rounds, 1000.0 + 5.0 * rounds)
+        assert [len(looker.seen) for looker in lookers] == [rounds] * 32
+    looked.watch._ask = Asker(looked.meters, looked.clock, apart_s=0.0)
+    await looked.ask()
+    await settle()
+    for looker in lookers:
+        assert [each.gone is None for each in looker.seen] == [False, False, True]
+        await looker.end()

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from iondlms.ion import QUANTITIES, STATUS_INVALID, Priority, RowFormat, Status
 
@@ -38,7 +38,17 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PRIORITIES: Final = {int(each): each.name.lower().replace("_", " ") for each in Priority}
 
 
-class MeterName(BaseModel):
+class _Told(BaseModel):
+    """What can be told on.
+
+    With a bound, pydantic looks into a text: half a surrogate pair, which JSON can bring, is refused here,
+    and not when it is to be sent.
+    """
+
+    model_config = ConfigDict(str_max_length=65536)
+
+
+class MeterName(_Told):
     """One meter of the process."""
 
     unit: int = Field(description="Unit ID of its first port")
@@ -47,14 +57,14 @@ class MeterName(BaseModel):
     model: str
 
 
-class Meters(BaseModel):
+class Meters(_Told):
     """All meters of the process, or the first of very many."""
 
     count: int
     meters: list[MeterName]
 
 
-class Reading(BaseModel):
+class Reading(_Told):
     """One quantity of the Power Meter."""
 
     quantity: str = Field(description="its ION name")
@@ -63,7 +73,7 @@ class Reading(BaseModel):
     kind: str
 
 
-class Recorder(BaseModel):
+class Recorder(_Told):
     """One Data Recorder."""
 
     recorder: str
@@ -77,7 +87,7 @@ class Recorder(BaseModel):
     status_words: str
 
 
-class Port(BaseModel):
+class Port(_Told):
     """One port, or the line that the meter stands on, and what came by it."""
 
     port: str
@@ -116,15 +126,16 @@ class Panel(MeterName):
     events: int = Field(description="the number that its next event will have")
 
 
-class Gone(BaseModel):
+class Gone(_Told):
     """The meter does not answer."""
 
     since: datetime
     for_s: float
     error: str
+    no_such: bool = Field(False, description="there is no such meter: it may never answer")
 
 
-class Shown(BaseModel):
+class Shown(_Told):
     """What the stream tells: the panel, the last one where the meter is gone."""
 
     at: float = Field(description="when, in seconds of a clock that is never set")
@@ -135,7 +146,7 @@ class Shown(BaseModel):
     )
 
 
-class RecorderRow(BaseModel):
+class RecorderRow(_Told):
     """One record."""
 
     number: int
@@ -145,14 +156,14 @@ class RecorderRow(BaseModel):
     values: list[float | None]
 
 
-class Column(BaseModel):
+class Column(_Told):
     """A source of a recorder."""
 
     quantity: str
     unit: str
 
 
-class Rows(BaseModel):
+class Rows(_Told):
     """Rows of a recorder in the order of recording; `more` says that they are not all."""
 
     recorder: str
@@ -162,7 +173,7 @@ class Rows(BaseModel):
     more: bool
 
 
-class EventEntry(BaseModel):
+class EventEntry(_Told):
     """One entry of the event log."""
 
     number: int
@@ -173,7 +184,7 @@ class EventEntry(BaseModel):
     effect: str
 
 
-class Events(BaseModel):
+class Events(_Told):
     """The latest events, oldest first."""
 
     events: list[EventEntry]

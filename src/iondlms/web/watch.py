@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from iondlms.errors import DlmsError
+from iondlms.errors import DlmsError, LocalError
 
 from .answers import Gone, Panel, Shown, panel_of
 from .asking import Asker
@@ -41,6 +41,7 @@ class _Watched:
         self.failed_at = 0.0
         self.failed_since: datetime | None = None
         self.error = ""
+        self.no_such = False
         self.trail: deque[tuple[float, float | None]] = deque()
         self.told = 0  # how often; who has seen fewer has something to see
         self.news = asyncio.Event()
@@ -52,9 +53,10 @@ class _Watched:
 
     def shown(self, trail: bool = False) -> Shown:
         since = self.failed_since
-        gone = (
-            Gone(since=since, for_s=round(self.at - self.failed_at, 1), error=self.error) if since else None
-        )
+        gone = None
+        if since:
+            for_s = round(self.at - self.failed_at, 1)
+            gone = Gone(since=since, for_s=for_s, error=self.error, no_such=self.no_such)
         return Shown(at=self.at, gone=gone, panel=self.panel, trail=list(self.trail) if trail else None)
 
 
@@ -136,9 +138,10 @@ class Watch:
 
     async def ask_all(self) -> None:
         """Ask once for each meter that somebody looks at, and tell all who do."""
+        since = self._clock()
         for which, watched in list(self._known.items()):
             if watched.lookers:
-                await self._ask_for(which, watched)
+                await self._ask_for(which, watched, since)
 
     def close(self) -> None:
         """Let all who look know that it is over."""
@@ -146,14 +149,16 @@ class Watch:
         for watched in self._known.values():
             watched.tell()
 
-    async def _ask_for(self, which: Which, watched: _Watched) -> None:
+    async def _ask_for(self, which: Which, watched: _Watched, since: float) -> None:
         try:
-            told = await self._ask("panel", panel_of, fresh=True, unit=which.unit, line=which.line or None)
+            told = await self._ask(
+                "panel", panel_of, fresh=True, since=since, unit=which.unit, line=which.line or None
+            )
         except DlmsError as error:
             watched.at = self._clock()
             if watched.failed_since is None:
                 watched.failed_since, watched.failed_at = self._wall(), watched.at
-            watched.error = str(error)
+            watched.error, watched.no_such = str(error), isinstance(error, LocalError)
             self._remember(watched, None)
         else:
             watched.at, watched.panel = self._clock(), told

@@ -1,5 +1,5 @@
 // The front panel. Whatever a meter says becomes text, never markup: textContent alone.
-import { profilePlot, trendPlot } from "./plots.js";
+import { fixed, profilePlot, trendPlot } from "./plots.js";
 
 const $ = (id) => document.getElementById(id);
 const { unit, line } = document.body.dataset;
@@ -21,9 +21,9 @@ const full = (time) => (time ? `${day(time)} ${clock(time)}` : "-");
 const DECIMALS = { kWh: 1, kVARh: 1, kVAh: 1, kW: 3, kVAR: 3, kVA: 3, V: 1, A: 2, Hz: 2, "%": 2, "": 3 };
 function shown(reading, withUnit = true) {
   if (!reading || reading.value === null) return "-";
-  const digits = reading.kind === "interval energy" ? 3 : DECIMALS[reading.unit] ?? 3;
-  const text = reading.value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits })
-    .replaceAll(",", "\u202f");
+  // A register that has just begun would stand still for minutes with one decimal.
+  const small = /^k(W|VAR|VA)h$/.test(reading.unit) && Math.abs(reading.value) < 100;
+  const text = fixed(reading.value, small || reading.kind === "interval energy" ? 3 : DECIMALS[reading.unit] ?? 3);
   return withUnit && reading.unit ? `${text} ${reading.unit}` : text;
 }
 
@@ -47,6 +47,7 @@ function table(id, head, rows) {
         const first = index === 0;
         const cell = element(first ? "th" : "td", undefined, head[index].number ? "number" : head[index].wrap ? "wrap" : "");
         if (first) cell.scope = "row";
+        cell.dataset.head = head[index].text ?? head[index]; // on a phone it stands by the cell
         made.append(cell);
       });
       tbody.append(made);
@@ -157,6 +158,7 @@ async function events(panel) {
   if (eventsSeen === panel.events) return;
   const told = await json("events", { most: 50 });
   eventsSeen = panel.events;
+  $("events-note").textContent = "";
   table("events", ["time", "priority", wrapped("cause"), wrapped("effect")], told.events.reverse().map((each) => [
     full(each.time), each.priority_words ? `${each.priority_words} (${each.priority})` : each.priority, each.cause, each.effect,
   ]));
@@ -164,7 +166,7 @@ async function events(panel) {
 
 const MOST_PAGES = 5, MOST_ROWS = 5000, DAY_MS = 86_400_000;
 let shownDay = { name: null, next: 0, count: 0, rows: [], told: null };
-const profile = profilePlot($("profile"), $("hover"));
+const profile = profilePlot($("profile"), $("hover"), $("units"));
 // The last day of the chosen recorder; of one that is known already what has come since.
 async function rows(panel) {
   const recorder = panel.recorders.find((each) => each.recorder === $("recorder").value);
@@ -187,7 +189,7 @@ async function rows(panel) {
   $("profile-note").textContent = found.length
     ? `${found.length} rows, ${marked} with a status, ${gaps || "no"} ${gaps === 1 ? "gap" : "gaps"}${told.more || found.length === MOST_ROWS ? "; the day has more" : ""}` : "no rows yet";
   table("rows", ["time", wrapped("status"), ...(told?.columns ?? []).map((each) => number(`${each.quantity} (${each.unit || "1"})`))],
-    found.slice(-200).reverse().map((each) => [`${full(each.time)} ${zone(each.time)}`, each.status_words || each.status, ...each.values]));
+    found.slice(-200).reverse().map((each) => [`${full(each.time)} ${zone(each.time)}`, each.status_words || each.status, ...each.values.map((value) => fixed(value))]));
 }
 const trend = trendPlot($("trend"));
 let last = null, again = false, busy = false;
@@ -197,9 +199,57 @@ async function details(panel) {
   try {
     await events(panel);
     await rows(panel);
-  } catch { /* what did not come is asked for again with the next panel */ }
+  } catch { unanswered(); /* what did not come is asked for again with the next panel */ }
   busy = false;
   if (again) { again = false; await details(last); }
+}
+
+const NO_ANSWER = "The meter does not answer: this comes when it does again.";
+// What is not there yet says why; what is there stays.
+function unanswered() {
+  if (eventsSeen === null) $("events-note").textContent = NO_ANSWER;
+  if (shownDay.name === $("recorder").value && shownDay.name) return;
+  shownDay = { name: null, next: 0, count: 0, rows: [], told: null };
+  profile.show(null);
+  $("rows").replaceChildren();
+  delete $("rows").dataset.shape;
+  $("profile-note").textContent = NO_ANSWER;
+}
+
+// An instant of this computer's clock, in its local time, with the offset.
+function stamp(date) {
+  const ahead = -date.getTimezoneOffset(), two = (value) => String(value).padStart(2, "0");
+  const local = new Date(date.getTime() + ahead * 60_000).toISOString();
+  return `${day(local)} ${clock(local)} UTC${ahead < 0 ? "-" : "+"}${two(Math.floor(Math.abs(ahead) / 60))}:${two(Math.abs(ahead) % 60)}`;
+}
+
+// There is no such meter: those that there are, as links.
+const MOST_LINKS = 20;
+let offered = null;
+async function others(error) {
+  if (offered === error) return;
+  offered = error;
+  let found;
+  try {
+    found = await json("meters");
+  } catch { offered = null; return; } // with the next answer again
+  const place = $("meters");
+  place.replaceChildren(...found.meters.slice(0, MOST_LINKS).map((each) => {
+    const item = element("li"), link = element("a", `${each.line ? `${each.line} / ` : ""}Unit ID ${each.unit}: ${each.model} ${each.device}`);
+    link.href = `?${new URLSearchParams({ unit: each.unit, ...(each.line ? { line: each.line } : {}) })}`;
+    item.append(link);
+    return item;
+  }));
+  if (found.count > MOST_LINKS) place.append(element("li", `and ${found.count - MOST_LINKS} more`));
+}
+function noSuch(error, never) {
+  $("absent").hidden = !error;
+  if (!error) { offered = null; return; }
+  others(error);
+  if (!never) return; // there was one: its last values stay
+  $("model").textContent = "No such meter";
+  $("device").textContent = "";
+  document.title = "No such meter - iondlms";
 }
 
 let silentSince = null;
@@ -215,8 +265,10 @@ function take(told) {
   silentSince = null;
   if (told.trail) trend.begin(told.trail);
   else trend.add(told.at, told.gone ? null : told.panel?.values.find((each) => each.quantity === "kW tot")?.value ?? null);
-  const since = told.gone && new Date(told.gone.since);
-  if (told.gone) gone(`The meter does not answer since ${since.toLocaleString("en-GB")}: ${told.gone.error}`);
+  noSuch(told.gone?.no_such ? told.gone.error : "", !told.panel);
+  document.body.classList.toggle("empty", !told.panel);
+  if (told.gone?.no_such) gone(`There is no such meter: ${told.gone.error}.`);
+  else if (told.gone) gone(`The meter does not answer since ${stamp(new Date(told.gone.since))}: ${told.gone.error}`);
   else gone(told.panel.power ? "" : "The meter has no power.", "dark");
   const panel = told.panel;
   if (!panel) return;
@@ -229,7 +281,8 @@ function take(told) {
   facts(panel);
   if (panel.power) values(panel);
   lists(panel);
-  if (!told.gone) details(panel);
+  if (told.gone) unanswered();
+  else details(panel);
 }
 
 $("recorder").addEventListener("change", () => last && details(last));
@@ -241,8 +294,9 @@ const stream = new EventSource(`/api/stream?${named()}`);
 stream.onmessage = (event) => take(JSON.parse(event.data));
 stream.onerror = () => {
   silentSince ??= new Date();
+  document.body.classList.toggle("empty", !last);
   const ended = stream.readyState === EventSource.CLOSED;
-  gone(`The panel itself does not answer since ${silentSince.toLocaleString("en-GB")}${ended ? ": it may be full, or have no such meter; reload" : ""}.`);
+  gone(`The panel itself does not answer since ${stamp(silentSince)}${ended ? ": it may be full, or have no such meter; reload" : ""}.`);
   // A browser gives up after an answer that is no stream, as where too many look.
   if (ended) setTimeout(() => location.reload(), 15_000);
 };

@@ -3,7 +3,16 @@ const uPlot = window.uPlot;
 const HEIGHT = 260;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const SERIES = ["--accent", "--second", "--third", "--fourth"];
+// Six colours that differ for the colour-blind too (panel.css); after them they come again in another stroke.
+const COLOURS = 6;
+const STROKES = [[], [7, 4], [2, 3], [9, 3, 2, 3]];
+const stroke = (which) => colour(`--series-${(which % COLOURS) + 1}`);
+const dash = (which) => STROKES[Math.floor(which / COLOURS) % STROKES.length];
+
+export const fixed = (value, digits = 3) => (value === null || value === undefined ? "-"
+  // || 0: what is rounded to nothing has no sign.
+  : (Number(value.toFixed(digits)) || 0)
+    .toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }).replaceAll(",", "\u202f"));
 
 function axis(more) {
   return { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 }, ...more };
@@ -14,7 +23,7 @@ function kept(place, make) {
   let plot = null;
   const build = () => {
     plot?.destroy();
-    plot = make(Math.max(place.clientWidth, 200));
+    plot = make(Math.max(place.clientWidth, 200)) ?? null;
   };
   dark.addEventListener("change", build);
   new ResizeObserver(() => plot && plot.width !== place.clientWidth && place.clientWidth
@@ -63,21 +72,44 @@ function around(low, high) {
   return [low - pad, high + pad];
 }
 
-export function profilePlot(place, hover) {
+// What is drawn is one unit of the recorder at a time, or the first two: there are two sides for an axis.
+export function profilePlot(place, hover, select) {
   let told = null, rows = [], gaps = 0;
+  const chosen = new Map(); // by recorder
   const hint = hover.textContent;
   let legend = null;
 
+  const unitOf = (column) => column.unit || "no unit";
+
+  function offer() {
+    const units = [...new Set((told?.columns ?? []).map(unitOf))];
+    const choices = units.length > 1 ? [units.slice(0, 2), ...units.map((each) => [each])] : [units];
+    const values = choices.map((each) => each.join(" "));
+    if (JSON.stringify([...select.options].map((each) => each.value)) !== JSON.stringify(values)) {
+      select.replaceChildren(...choices.map((each, at) => new Option(each.join(" and "), values[at])));
+    }
+    const wanted = chosen.get(told?.recorder);
+    select.value = values.includes(wanted) ? wanted : values[0];
+    select.parentElement.hidden = !units.length;
+    select.disabled = values.length < 2;
+    return choices[Math.max(0, select.selectedIndex)];
+  }
+  select.addEventListener("change", () => {
+    if (!told) return;
+    chosen.set(told.recorder, select.value);
+    holder.build();
+  });
+
   // A row holds for the interval that ends with it. Where the row before is missing, the line ends there and
   // begins anew with the interval.
-  function columns() {
-    const xs = [], ys = told.columns.map(() => []), of = [];
+  function columns(drawn) {
+    const xs = [], ys = drawn.map(() => []), of = [];
     const step = told.period_s;
     gaps = 0;
     const push = (x, values, index) => {
       if (!values) gaps += 1;
       xs.push(x);
-      ys.forEach((column, which) => column.push(values ? values[which] : null));
+      ys.forEach((column, at) => column.push(values ? values[drawn[at].which] : null));
       of.push(index);
     };
     rows.forEach((row, index) => {
@@ -126,59 +158,63 @@ export function profilePlot(place, hover) {
     ctx.restore();
   }
 
-  function tell(of, at) {
+  function tell(drawn, of, at) {
     const index = at === null || at === undefined ? null : of[at];
     if (index === null || index === undefined) {
       hover.textContent = hint;
       return;
     }
     const row = rows[index];
-    const said = told.columns.map((each, which) => `${each.quantity} ${row.values[which] ?? "-"} ${each.unit}`.trim());
+    const said = drawn.map((each) => `${each.quantity} ${fixed(row.values[each.which])} ${each.unit}`.trim());
     hover.textContent = `${row.time.slice(0, 10)} ${row.time.slice(11, 16)}: ${said.join(", ")}; status ${row.status_words || row.status}`;
   }
 
-  function describe() {
+  function describe(drawn, units) {
     legend?.remove();
     legend = document.createElement("ul");
     legend.className = "legend";
-    told.columns.forEach((each, which) => {
-      const item = document.createElement("li"), swatch = document.createElement("span");
-      swatch.className = "swatch";
-      swatch.style.background = colour(SERIES[which % SERIES.length]);
-      item.append(swatch, each.unit ? `${each.quantity} (${each.unit})` : each.quantity);
+    drawn.forEach((each, at) => {
+      const item = document.createElement("li"), swatch = document.getElementById("swatch").content.cloneNode(true);
+      const sample = swatch.querySelector("line");
+      sample.setAttribute("stroke", stroke(at));
+      sample.setAttribute("stroke-dasharray", dash(at).join(" "));
+      const side = units.length > 1 ? `, ${units.indexOf(unitOf(each)) ? "right" : "left"}` : "";
+      item.append(swatch, `${each.quantity} (${unitOf(each)}${side})`);
       legend.append(item);
     });
     place.after(legend);
   }
 
   const holder = kept(place, (width) => {
-    const { data, of } = columns();
-    const units = [...new Set(told.columns.map((each) => each.unit || "1"))];
+    if (!told) return null;
+    const units = offer();
+    const drawn = told.columns.map((each, which) => ({ ...each, which })).filter((each) => units.includes(unitOf(each)));
+    const { data, of } = columns(drawn);
     // The stamp of an interval is its end: its value holds from the stamp before.
     const stepped = uPlot.paths.stepped({ align: -1 });
-    describe();
+    describe(drawn, units);
     return new uPlot({
       width, height: HEIGHT, legend: { show: false }, cursor: { y: false },
       scales: { x: { time: true } },
       tzDate: (x) => uPlot.tzDate(new Date((x + offsetAt(x)) * 1000), "Etc/UTC"),
       axes: [
         axis({ values: (_, splits) => splits.map((x) => (local(x).slice(11, 16) === "00:00" ? local(x).slice(5, 10) : local(x).slice(11, 16))), space: 60 }),
-        ...units.slice(0, 2).map((unit, which) => axis({ scale: unit, label: unit, size: 74, labelSize: 20, side: which ? 1 : 3, ...(which ? { grid: { show: false } } : {}) })),
+        ...units.map((unit, which) => axis({ scale: unit, label: unit, size: 74, labelSize: 20, side: which ? 1 : 3, ...(which ? { grid: { show: false } } : {}) })),
       ],
-      series: [{}, ...told.columns.map((each, which) => ({
-        label: each.quantity, scale: each.unit || "1", width: 1.5, spanGaps: false,
-        stroke: colour(SERIES[which % SERIES.length]), points: { show: rows.length < 3 }, paths: stepped,
-        dash: which < SERIES.length ? undefined : [6, 4],
+      series: [{}, ...drawn.map((each, at) => ({
+        label: each.quantity, scale: unitOf(each), width: 2, spanGaps: false,
+        stroke: stroke(at), points: { show: rows.length < 3 }, paths: stepped, dash: dash(at),
       }))],
-      hooks: { draw: [(plot) => marks(plot, of)], setCursor: [(plot) => tell(of, plot.cursor.idx)] },
+      hooks: { draw: [(plot) => marks(plot, of)], setCursor: [(plot) => tell(drawn, of, plot.cursor.idx)] },
     }, data, place);
   });
   return {
     show(next) {
       told = next;
       rows = next ? [...next.rows].sort((a, b) => Date.parse(a.time) - Date.parse(b.time)) : [];
-      if (told) holder.build();
-      else { place.replaceChildren(); legend?.remove(); gaps = 0; }
+      hover.textContent = hint;
+      holder.build();
+      if (!told) { offer(); legend?.remove(); gaps = 0; }
       return gaps;
     },
   };

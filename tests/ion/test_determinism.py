@@ -83,6 +83,8 @@ def test_time_that_only_passes_is_counted_when_somebody_looks(story: list[tuple[
         for host in (lazy, eager):
             if what not in ("look", "read"):
                 host.keep()
+    for host in (lazy, eager):
+        host.keep()  # that a source is silent is noticed, and told, when it is looked at
     assert lazy.meter.state == eager.meter.state
     assert lazy.rows == eager.rows
     assert lazy.events == eager.events

@@ -23,7 +23,6 @@ class Ring:
 def test_what_there_is_when_it_settles_is_looked_at_no_more_until_it_settles_again() -> None:
     gone, kept = Ring(), Ring()
     dead, alive = weakref.ref(gone), weakref.ref(kept)
-    before = gc.get_threshold()
     del gone
     try:
         settle()
@@ -36,18 +35,15 @@ def test_what_there_is_when_it_settles_is_looked_at_no_more_until_it_settles_aga
         assert alive() is None
     finally:
         gc.unfreeze()
-        gc.set_threshold(*before)
 
 
 def test_young_objects_are_looked_at_each_ten_thousand() -> None:
-    before = gc.get_threshold()
     gc.set_threshold(700, 11, 12)
     try:
         settle()
         assert gc.get_threshold() == (10_000, 11, 12)
     finally:
         gc.unfreeze()
-        gc.set_threshold(*before)
 
 
 def rung(loop: str, script: Callable[[Alarm, float], None], times: int) -> list[float]:

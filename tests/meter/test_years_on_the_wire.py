@@ -27,17 +27,9 @@ class Served:
     """A meter of any framework, as an endpoint asks for it."""
 
     def __init__(self, ion: IonMeter) -> None:
-        self._ion = ion
+        self._ion = self.supply = ion
         access = ClientAccess(Policy(MechanismName.LOWEST), Conformance(0x003014))
         self._application = Application(logical_device(ion, b"SCHYEARS", Presentation()), {16: access})
-
-    @property
-    def powered(self) -> bool:
-        return self._ion.powered
-
-    @property
-    def outages(self) -> int:
-        return self._ion.outages
 
     def pass_time(self, now: float) -> None:
         self._ion.publish(self._ion.advance(now))

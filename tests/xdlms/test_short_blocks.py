@@ -39,6 +39,25 @@ def taken_to_pieces(joiner: BlockJoiner, apdu: bytes) -> bool | None:
         return None
 
 
+@given(st.integers(1, 600), st.integers(12, 140), st.lists(st.integers(0, 5), min_size=1, max_size=8))
+def test_blocks_that_somebody_else_has_cut_were_sent(size: int, pdu: int, script: list[int]) -> None:
+    octets = bytes(range(256)) * 3
+    short, long = (BlockCutter([octets[:size], octets[size : size * 2]], INVOKE, pdu) for _ in range(2))
+    for count in script:
+        if short.last:
+            break
+        short.next_block()
+        blocks = [long.next_block()]
+        buffer, at = short.at_hand
+        whole = max(0, (len(buffer) - 1 - at) // short.room)
+        if count := min(count, whole):
+            short.cut(count)
+            blocks += [long.next_block() for _ in range(count)]
+        assert short.previous == blocks[-1]
+        assert (short.block_number, short.last, short.due) == (long.block_number, long.last, long.due)
+        assert short.at_hand == long.at_hand
+
+
 @given(
     st.lists(
         st.tuples(sizes, st.sampled_from(("", "", "", "last", "number", "invoke", "cut", "more", "any")))

@@ -37,10 +37,10 @@ POLL: Final = 0x10  # P of a command, F of a response
 # ISO/IEC 13239's CRC is the bit-reflected twin of the CRC that `crc_hqx` runs in C: reverse the bits of the
 # octets, run it, reverse the bits of the result, invert. Its low octet goes first, so the two octets of the
 # register, high one first, are just reversed and inverted one by one.
-_REVERSED: Final = bytes(int(f"{octet:08b}"[::-1], 2) for octet in range(256))
-_REVERSED_INVERTED: Final = bytes(octet ^ 0xFF for octet in _REVERSED)
+REVERSED: Final = bytes(int(f"{octet:08b}"[::-1], 2) for octet in range(256))
+REVERSED_INVERTED: Final = bytes(octet ^ 0xFF for octet in REVERSED)
 _START: Final = 0xFFFF
-_GOOD: Final = 0x1D0F  # F0B8 reversed: what the register holds behind a good check sequence
+GOOD: Final = 0x1D0F  # F0B8 reversed: what the register holds behind a good check sequence
 
 _FORMAT_TYPE: Final = 0xA0
 _SEGMENTED: Final = 0x08
@@ -53,7 +53,7 @@ _OFTEN: Final = 40  # octets of information that may well come again; an AARQ wi
 
 def fcs16(octets: bytes) -> bytes:
     """Return the check sequence of `octets` as the two octets on the wire, low one first."""
-    return crc_hqx(octets.translate(_REVERSED), _START).to_bytes(2, "big").translate(_REVERSED_INVERTED)
+    return crc_hqx(octets.translate(REVERSED), _START).to_bytes(2, "big").translate(REVERSED_INVERTED)
 
 
 class Kind(Enum):
@@ -231,7 +231,7 @@ def read_header(data: bytes, flag: int, limit: int) -> Header | None:
     header = Header(
         length,
         size,
-        crc_hqx(octets.translate(_REVERSED), _START) == _GOOD,
+        crc_hqx(octets.translate(REVERSED), _START) == GOOD,
         data[start + 2 : source],
         data[source:end],
         data[end],
@@ -283,8 +283,8 @@ def _built(destination: bytes, source: bytes, control: int, information: bytes) 
 
 def fill(head: bytes, information: bytes) -> bytes:
     """Return the frame that begins so, with this information; it must be as long as the head says."""
-    register = crc_hqx(information.translate(_REVERSED), _GOOD)
-    return b"%b%b%b~" % (head, information, register.to_bytes(2, "big").translate(_REVERSED_INVERTED))
+    register = crc_hqx(information.translate(REVERSED), GOOD)
+    return b"%b%b%b~" % (head, information, register.to_bytes(2, "big").translate(REVERSED_INVERTED))
 
 
 def build_head(
@@ -303,7 +303,7 @@ def build_head(
 
 def check_information(octets: bytes) -> bool:
     """Return whether information and the FCS behind it belong together, under a good header."""
-    return crc_hqx(octets.translate(_REVERSED), _GOOD) == _GOOD
+    return crc_hqx(octets.translate(REVERSED), GOOD) == GOOD
 
 
 def _build_head(destination: bytes, source: bytes, control: int, segmented: bool, information: int) -> bytes:

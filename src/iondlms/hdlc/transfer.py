@@ -160,10 +160,10 @@ class Transfer:
         ahead = self.receive_number - self.send_number & 7
         return _turns(self._destination, self._source, ahead, due, said)
 
-    def turned(self, information: bytes) -> None:
-        """Count what `turn` counts; the frame itself was made from `turns`."""
-        self.receive_number = self.receive_number + 1 & 7
-        self.send_number = self.send_number + 1 & 7
+    def turned(self, information: bytes, times: int = 1) -> None:
+        """Count what `turn` counts so many times; the frames were made from `turns`, the last with this."""
+        self.receive_number = self.receive_number + times & 7
+        self.send_number = self.send_number + times & 7
         self._unacknowledged, self._more = information, False
 
     def come(self) -> None:

@@ -9,22 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple, Protocol
 
-from iondlms.hdlc import (
-    COMMAND_LLC,
-    RESPONSE_LLC,
-    Deframer,
-    Event,
-    Frame,
-    Kind,
-    Reaction,
-    Secondary,
-    Transfer,
-)
-from iondlms.hdlc.frame import fill
+from iondlms.hdlc import Deframer, Event, Frame, Kind, Reaction, Secondary
+from iondlms.meter.foreseen import Foreseen
 from iondlms.meter.refusals import Cause, refusal
 from iondlms.meter.service import MANAGEMENT_LOGICAL_DEVICE, Application, Association, LinkLimits
 from iondlms.wrapper import NO_STATION, Oversized, Wpdu, WrapperDeframer
-from iondlms.xdlms import BlockCutter
 
 __all__ = ["Framing", "MeterEndpoint", "PortSetup", "framing_of"]
 
@@ -50,16 +39,19 @@ class PortSetup(NamedTuple):
     silent_before_snrm: bool = False  # say nothing, instead of DM, to a frame before SNRM
 
 
+class Supply(Protocol):
+    """What an endpoint must know of a meter's power; attributes, for they are looked at with each frame."""
+
+    powered: bool  # whether there is power
+    outages: int  # how many losses of it are over
+
+
 class Served(Protocol):
     """What an endpoint asks of the meter behind it."""
 
     @property
-    def powered(self) -> bool:
-        """Whether the meter has power; without it, it is deaf and forgets its links."""
-
-    @property
-    def outages(self) -> int:
-        """How many losses of power are over."""
+    def supply(self) -> Supply:
+        """Its power: without it, it is deaf and forgets its links."""
 
     def pass_time(self, now: float) -> None:
         """Let everything happen that is due."""
@@ -79,6 +71,7 @@ class MeterEndpoint:
         "_outages",
         "_prefix",
         "_setup",
+        "_supply",
         "closed",
         "idle",
     )
@@ -87,7 +80,8 @@ class MeterEndpoint:
         self._meter = meter
         self._setup = setup
         self._application = meter.application(setup.name)
-        self._outages = meter.outages  # that it knows of
+        self._supply = meter.supply
+        self._outages = self._supply.outages  # that it knows of
         self._heard = now  # when the last octet came or went
         self._prefix = b""  # octets that do not tell yet which framing they are of
         self._line: _HdlcLine | _WrapperLine | None = None
@@ -122,14 +116,18 @@ class MeterEndpoint:
         None for anything else, and then nothing has changed: that is for `receive_data`, which says the same
         of these octets. After an answer from here no deadline has come nearer, and the line is not closed.
         """
-        line = self._line
+        line, supply = self._line, self._supply
         if (
-            not isinstance(line, _HdlcLine)
+            line is None
             or now - self._heard >= self._setup.inactivity_s
-            or not self._meter.powered
-            or self._meter.outages != self._outages
+            or not supply.powered
+            or supply.outages != self._outages
         ):
             return None
+        foreseen = line.foreseen
+        if foreseen is not None and data == foreseen.due and self._application.instead.answer is None:
+            self._heard = now
+            return foreseen.answer()
         answer = line.follow(data, now)
         if answer is not None:
             self._heard = now
@@ -173,7 +171,7 @@ class MeterEndpoint:
     @property
     def linked(self) -> bool:
         """Whether a client has a link, or an association over the wrapper."""
-        return self._line is not None and self._line.linked and self._meter.outages == self._outages
+        return self._line is not None and self._line.linked and self._supply.outages == self._outages
 
     @property
     def in_frame(self) -> bool:
@@ -184,11 +182,11 @@ class MeterEndpoint:
         """End what was silent for too long, and return whether what comes now is listened to."""
         if self.closed:
             return False
-        if not self._meter.powered:
+        if not self._supply.powered:
             self._abort()
             return False
-        if self._meter.outages != self._outages:  # nobody spoke meanwhile, but the links are gone
-            self._outages = self._meter.outages
+        if self._supply.outages != self._outages:  # nobody spoke meanwhile, but the links are gone
+            self._outages = self._supply.outages
             self._abort()
         line = self._line
         if self.idle:
@@ -235,10 +233,10 @@ class _HdlcLine:
         "_application",
         "_associations",
         "_deframer",
-        "_foreseen",
         "_meter",
         "_secondary",
         "_silent_before_snrm",
+        "foreseen",
     )
 
     broken = False  # HDLC finds its way back from anything
@@ -251,7 +249,7 @@ class _HdlcLine:
         # Of the clients that have a link, with what that link carries.
         self._associations: dict[int, tuple[Association, LinkLimits]] = {}
         self._silent_before_snrm = setup.silent_before_snrm
-        self._foreseen: _Foreseen | None = None
+        self.foreseen: Foreseen | None = None  # the request for the next block, where that is due
 
     @property
     def half_frame(self) -> bool:
@@ -268,44 +266,50 @@ class _HdlcLine:
 
     @property
     def counters(self) -> Mapping[str, int]:
+        if self.foreseen is not None:
+            self.foreseen.settle()
         return self._deframer.counters | {"repeats": self._secondary.repeats}
 
     def flush(self) -> None:
+        self._leave()
         self._deframer.flush()
 
     def abort(self) -> None:
-        self._foreseen = None
+        self._leave()
         self._secondary.abort()
         self._associations.clear()
 
     def follow(self, data: bytes, now: float) -> bytes | None:
-        """Answer the one request that is due, where these octets are that; None, and nothing done, if not."""
+        """Answer a request in its turn, whole and alone; None, and nothing done, for all else."""
+        self._leave()  # the same octets may come again eight frames later, and ask for nothing then
         # Half a frame is held, or not even the flag of before: then this frame's own is to be kept.
         if not self._deframer.between_frames:
             return None
-        foreseen = self._foreseen
-        if foreseen is not None and data == foreseen.due and self._application.instead.answer is None:
-            self._deframer.frames += 1
-            return foreseen.answer()
         reaction = self._secondary.whole(data)
         if reaction is None:
             return None
         self._deframer.frames += 1
-        self._foreseen = None  # the same octets may come again eight frames later, and ask for nothing then
         return self._react(reaction, now)
 
     def receive(self, data: bytes, now: float) -> bytes:
+        self._leave()
         frames = self._deframer.feed(data)
         if len(frames) == 1:
             return self.answer(frames[0], now)
         return b"".join([self.answer(frame, now) for frame in frames])
 
     def answer(self, frame: Frame, now: float) -> bytes:
-        self._foreseen = None
+        self._leave()
         reaction = self._secondary.receive(frame)
         if reaction.event is None:
             return b"" if self._kept_silent(frame) else reaction.octets
         return self._react(reaction, now)
+
+    def _leave(self) -> None:
+        """Foresee nothing any more."""
+        if self.foreseen is not None:
+            self.foreseen.settle()
+            self.foreseen = None
 
     def _react(self, reaction: Reaction, now: float) -> bytes:
         event, client = reaction.event, reaction.client
@@ -338,46 +342,17 @@ class _HdlcLine:
 
     def _foresee(self, association: Association) -> None:
         cutter = association.cutter
-        if cutter is None or cutter.due is None:
+        # Behind the frame whose answer this is there may be the beginning of another.
+        if cutter is None or cutter.due is None or not self._deframer.between_frames:
             return
         transfer = self._secondary.in_turn(cutter.largest)
         if transfer is not None:
-            self._foreseen = _Foreseen(cutter, transfer, cutter.due)
+            self.foreseen = Foreseen(cutter, transfer, self._deframer, cutter.due)
 
     def _kept_silent(self, frame: Frame) -> bool:
         if not self._silent_before_snrm or frame.kind is Kind.DISC or frame.kind is Kind.SNRM:
             return False
         return frame.source[0] >> 1 not in self._secondary.clients
-
-
-class _Foreseen:
-    """The frame that asks for the next block of the long answer under way, and what comes of it.
-
-    There are twelve thousand such in a year of rows, and octets that are equal need no other check.
-    """
-
-    __slots__ = ("_cutter", "_information", "_transfer", "_turns", "due")
-
-    def __init__(self, cutter: BlockCutter, transfer: Transfer, request: bytes) -> None:
-        self._cutter = cutter
-        self._transfer = transfer
-        self._information = len(RESPONSE_LLC) + cutter.largest  # octets, with each block but the last
-        self._turns = transfer.turns(len(COMMAND_LLC) + len(request), self._information)
-        self.due: bytes | None = transfer.foreseen(COMMAND_LLC + request)  # None after the last block
-
-    def answer(self) -> bytes:
-        """Take the frame that is `due` as come, and return the one with the block."""
-        cutter, transfer = self._cutter, self._transfer
-        head, due = self._turns[transfer.send_number]
-        information = RESPONSE_LLC + cutter.next_block()
-        if len(information) == self._information:
-            transfer.turned(information)
-            octets = fill(head, information)
-        else:
-            octets = transfer.turn(information)
-        request = cutter.due
-        self.due = None if request is None else fill(due, COMMAND_LLC + request)
-        return octets
 
 
 class _WrapperLine:
@@ -386,6 +361,7 @@ class _WrapperLine:
     __slots__ = ("_application", "_associations", "_deframer", "_limits", "_meter")
 
     half_frame = False  # a WPDU may take its time: TCP loses nothing
+    foreseen: Final = None
 
     def __init__(self, meter: Served, application: Application, setup: PortSetup) -> None:
         self._meter = meter
@@ -416,6 +392,9 @@ class _WrapperLine:
 
     def abort(self) -> None:
         self._associations.clear()
+
+    def follow(self, data: bytes, now: float) -> None:  # noqa: ARG002
+        return None
 
     def receive(self, data: bytes, now: float) -> bytes:
         return b"".join([self._answer(wpdu, now) for wpdu in self._deframer.feed(data)])

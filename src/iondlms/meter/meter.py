@@ -212,6 +212,11 @@ class Meter:
         self.ion.log_event(priority, cause, effect, self._ion_now(now))
 
     @property
+    def supply(self) -> IonMeter:
+        """Who knows whether there is power, for those who look at it with each frame."""
+        return self.ion
+
+    @property
     def powered(self) -> bool:
         """Whether the meter has power: from `start` to `power_down`, and again from `power_up`."""
         return self.ion.powered

@@ -7,7 +7,7 @@ A block is `C4 02`, invoke, last-block, number (4), `00`, length, raw octets. Th
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -22,7 +22,7 @@ from iondlms.errors import (
 )
 from iondlms.xdlms.get import GetRequestNext, GetResponseWithDatablock
 
-__all__ = ["BlockCutter", "BlockJoiner", "after_block", "datablock_overhead", "raw_room"]
+__all__ = ["BlockCutter", "BlockJoiner", "after_block", "block_head", "datablock_overhead", "raw_room"]
 
 _UNLIMITED: Final = 0xFFFF
 # get-request-next and the head of a datablock with data, as `get.py` has them; of a year of load profile
@@ -65,6 +65,11 @@ def after_block(invoke: int, number: int) -> tuple[bytes, bytes]:
     return _NEXT.pack(_GET_REQUEST_NEXT, invoke, number), head + b"\0"
 
 
+def block_head(invoke: int, number: int, size: int) -> bytes:
+    """Return how a block that is not the last begins, up to its data of so many octets."""
+    return _BLOCK.pack(_GET_RESPONSE_WITH_DATABLOCK, invoke, False, number) + b"\0" + encode_length(size)
+
+
 class BlockCutter:
     """The server's side: cuts what `chunks` yields into blocks, one when it is asked for one.
 
@@ -77,7 +82,6 @@ class BlockCutter:
         "_buffer",
         "_chunks",
         "_offset",
-        "_room",
         "_tail",
         "block_number",
         "due",
@@ -85,15 +89,16 @@ class BlockCutter:
         "largest",
         "last",
         "previous",
+        "room",
     )
 
     def __init__(self, chunks: Iterable[bytes | memoryview], invoke: int, pdu_size: int) -> None:
         self._chunks: Iterator[bytes | memoryview] | None = iter(chunks)
         self._buffer = b""
         self._offset = 0  # of it: what was sent
-        self._room = raw_room(pdu_size)
-        self.largest = self._room + datablock_overhead(self._room)  # octets of the APDU of a block
-        self._tail = b"\0" + encode_length(self._room)  # of the head of each block but the last
+        self.room = raw_room(pdu_size)  # octets of a value in each block but the last
+        self.largest = self.room + datablock_overhead(self.room)  # octets of the APDU of a block
+        self._tail = b"\0" + encode_length(self.room)  # of the head of each block but the last
         self.invoke = invoke
         self.block_number = 0  # of the block sent last; 0 before the first
         self.last = False  # whether the block sent last ended the transfer
@@ -130,16 +135,16 @@ class BlockCutter:
             raise NoLongGetInProgress("the last block has been sent")
         number = self.block_number = self.block_number + 1
         start = self._offset
-        stop = start + self._room
+        stop = start + self.room
         if stop >= len(self._buffer):
             try:
-                self._fill(self._room + 1)
+                self._fill(self.room + 1)
             except AccessError as error:
                 self.last, self.due = True, None
                 refusal = GetResponseWithDatablock(self.invoke, True, number, error.result)
                 self.previous = refusal.encode()
                 return self.previous
-            start, stop = 0, self._room
+            start, stop = 0, self.room
         buffer = self._buffer
         raw = buffer[start:stop]
         invoke = self.invoke
@@ -153,6 +158,22 @@ class BlockCutter:
             tail = b"\0" + encode_length(len(raw))
         self.previous = b"%b%b%b" % (head, tail, raw)
         return self.previous
+
+    @property
+    def at_hand(self) -> tuple[bytes, int]:
+        """The octets that are there, and where the next block begins in them: `cut` takes blocks of these."""
+        return self._buffer, self._offset
+
+    def cut(self, count: int) -> None:
+        """Take so many blocks as sent; not the last, and each whole in what is `at_hand`, with more behind.
+
+        The same as `next_block` so many times, for whoever has made them himself.
+        """
+        number = self.block_number = self.block_number + count
+        stop = self._offset = self._offset + count * self.room
+        raw = self._buffer[stop - self.room : stop]
+        self.previous = block_head(self.invoke, number, self.room) + raw
+        self.due = _NEXT.pack(_GET_REQUEST_NEXT, self.invoke, number)
 
     def answer(self, request: GetRequestNext) -> bytes:
         """Return the block after the one that the request names.
@@ -222,12 +243,15 @@ class BlockJoiner:
         size = len(self._blocks[-1]) if self.head and self._blocks else 0
         return self.head + bytes((size,)) if 0 < size <= 0x7F else b""
 
-    def go_on(self, raw: bytes, head: bytes) -> None:
-        """Take the data of the block that was `due`; the next was asked for, and begins with `head`."""
+    def go_on(self, raws: Sequence[bytes], head: bytes) -> None:
+        """Take the data of blocks that were `due` one after the other, each as long as the one before.
+
+        What follows the last of them was asked for, and begins with `head`.
+        """
         self._stalled = False
-        self._blocks.append(raw)
-        self.received += len(raw)
-        self.block_number += 1
+        self._blocks += raws
+        self.received += sum(map(len, raws))
+        self.block_number += len(raws)
         self.head = head
 
     def take(self, apdu: bytes) -> bytes | None:

@@ -5,13 +5,30 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final, NamedTuple, TypeAlias
 
-from iondlms.acse import AcseApdu, ReleaseRequestReason, Rlrq
-from iondlms.client.association import acse_apdu
+from iondlms.acse import (
+    Aare,
+    AcseApdu,
+    AssociationResult,
+    ClientInput,
+    ClientState,
+    ReleaseRequestReason,
+    Rlre,
+    Rlrq,
+)
+from iondlms.client.association import acse_apdu, granted
+from iondlms.client.errors import AssociationRefused, ServiceRefused
 from iondlms.codec.reader import Reader
-from iondlms.errors import DataAccessResult, DlmsError, access_error
-from iondlms.xdlms import Apdu, decode_apdu
+from iondlms.errors import DataAccessResult, DlmsError, RemoteError, access_error
+from iondlms.xdlms import (
+    Apdu,
+    ConfirmedServiceError,
+    Conformance,
+    ExceptionResponse,
+    InitiateResponse,
+    decode_apdu,
+)
 
-__all__ = ["RLRQ", "Answer", "Outcome", "Waiting", "answer_of", "outcome_of", "whole_answer"]
+__all__ = ["RLRQ", "Answer", "Outcome", "Waiting", "answer_of", "classified", "outcome_of", "whole_answer"]
 
 Answer: TypeAlias = Apdu | AcseApdu
 
@@ -48,6 +65,27 @@ def answer_of(octets: bytes) -> Answer:
     apdu = decode_apdu(reader)
     reader.end()
     return apdu
+
+
+def classified(
+    apdu: Answer, state: ClientState, proposed: Conformance
+) -> tuple[ClientInput, DlmsError | None, InitiateResponse | None]:
+    """Return what an answer is to the client's table, why it refuses if it does, and what it grants."""
+    if isinstance(apdu, Aare):
+        if state is not ClientState.PENDING:
+            accepted = apdu.result is AssociationResult.ACCEPTED
+            return (ClientInput.AARE_ACCEPTED if accepted else ClientInput.AARE_REFUSED), None, None
+        try:
+            return ClientInput.AARE_ACCEPTED, None, granted(apdu, proposed)
+        except RemoteError as error:
+            return ClientInput.AARE_REFUSED, error, None
+    if isinstance(apdu, Rlre):
+        return ClientInput.RLRE, None, None
+    refusal: DlmsError = RemoteError("the meter's answer to the AARQ is no AARE")
+    if isinstance(apdu, (ExceptionResponse, ConfirmedServiceError)):
+        refused = ServiceRefused.of(apdu)
+        refusal = AssociationRefused(None, f"the meter refused the association: {refused}")
+    return ClientInput.RESPONSE, refusal, None
 
 
 def outcome_of(result: DataAccessResult) -> Outcome:

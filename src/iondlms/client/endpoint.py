@@ -10,10 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Literal
 
-from iondlms.acse import CLIENT, Aare, AssociationResult, ClientInput, ClientState, Rlre
-from iondlms.client.answers import RLRQ, Answer, Outcome, Waiting, answer_of, outcome_of, whole_answer
-from iondlms.client.association import aarq, granted, proposed_by
-from iondlms.client.errors import AssociationRefused, LinkError, NoAnswer, ServiceRefused
+from iondlms.acse import CLIENT, ClientInput, ClientState
+from iondlms.client.answers import (
+    RLRQ,
+    Answer,
+    Outcome,
+    Waiting,
+    answer_of,
+    classified,
+    outcome_of,
+    whole_answer,
+)
+from iondlms.client.association import aarq, proposed_by
+from iondlms.client.errors import LinkError, NoAnswer, ServiceRefused
 from iondlms.client.foreseen import Foreseen
 from iondlms.client.links import HdlcLink, Link, WrapperLink
 from iondlms.client.url import Target
@@ -108,6 +117,7 @@ class ClientEndpoint:
     @property
     def partial(self) -> bytes:
         """What came of the last GET's value before it ended, in order."""
+        self.settle()
         return b"" if self._joiner is None else self._joiner.octets
 
     @property
@@ -135,7 +145,8 @@ class ClientEndpoint:
     def expect(self, progress: Callable[[bytes, int], None] | None) -> None:
         """Take who is told how far the next call is; what came of the one before is forgotten."""
         self.progress = progress
-        self._joiner = self._foreseen = None
+        self._leave()
+        self._joiner = None
 
     def get(self, attribute: AttributeDescriptor, access: SelectiveAccess | None, now: float) -> bytes:
         """Read an attribute; the outcome is its encoded value, whether it came whole or in blocks."""
@@ -167,8 +178,8 @@ class ClientEndpoint:
     def _begin(self, waiting: Waiting) -> None:
         self._waiting = waiting
         self.outcome = None
+        self._leave()
         self._joiner = None
-        self._foreseen = None
         self._busy_until = None
         self._whole = b""
 
@@ -201,65 +212,62 @@ class ClientEndpoint:
     def follow(self, data: bytes, now: float) -> bytes | None:
         """Answer the block that was foreseen as `receive_data` would; None, and nothing done, for others."""
         foreseen = self._foreseen
-        if foreseen is None or (octets := foreseen.follow(data)) is None:
+        if foreseen is None:
             return None
-        watch, progress, joiner = self._on_apdu, self.progress, self._joiner
-        if watch is not None:
-            watch("RX", foreseen.apdu(data), now)
-        if progress is not None and joiner is not None:
-            progress(foreseen.data(data), joiner.received)
-        if watch is not None:
-            watch("TX", foreseen.request, now)
-        # As `_arm`: nothing is polled for.
-        self._deadline = now + self._timeout_s
-        self._limit = now + self._timeout_s * _LONGEST
+        octets = foreseen.follow(data, now)
+        if octets is not None and (self._on_apdu is not None or self.progress is not None):
+            foreseen.show(data, now, self._on_apdu, self.progress)
         return octets
+
+    def settle(self) -> None:
+        """Have all parts know of the blocks that were foreseen and came."""
+        foreseen = self._foreseen
+        if foreseen is not None and foreseen.heard_at is not None:
+            foreseen.settle()
+            self._arm(foreseen.heard_at)  # nothing was polled for
+
+    def _leave(self) -> None:
+        """Foresee nothing any more."""
+        if self._foreseen is not None:
+            self.settle()
+            self._foreseen = None
 
     def receive_data(self, data: bytes, now: float) -> bytes:
         """Take octets and return what is to be sent now; never raises for what was received."""
-        self._foreseen = None
-        if self._whole and self._joiner is None and self._take_whole(data, now):
-            return b""
-        answer = b""
-        for reaction in self._link.receive(data):
-            if not self.heard and reaction.event is not None:
-                # What breaks the wrapper was not understood; what fails a link was a frame for us.
-                self.heard = reaction.event is not Event.FAILED or isinstance(self._link, HdlcLink)
-            answer += self._react(reaction, now)
+        self._leave()
+        link, answer = self._link, b""
+        apdu = link.take(data)
+        if apdu is not None:
+            self.heard = True
+            if self._waiting is not _NOTHING:
+                answer = self._receive_apdu(apdu, now)
+        else:
+            for reaction in link.receive(data):
+                if not self.heard and reaction.event is not None:
+                    # What breaks the wrapper was not understood; what fails a link was a frame for us.
+                    self.heard = reaction.event is not Event.FAILED or isinstance(link, HdlcLink)
+                answer += self._react(reaction, now)
         if not answer and self._waiting is not _NOTHING and self._poll_at is None:
             self._deadline = min(now + self._timeout_s, self._limit)
-        joiner, link = self._joiner, self._link
+        joiner = self._joiner
         if joiner is not None and self._waiting is _ANSWER and self._busy_until is None:
             self._foreseen = (
                 Foreseen.of(link, joiner, CONFIRMED | self._invoke) if isinstance(link, HdlcLink) else None
             )
         return answer
 
-    def _take_whole(self, data: bytes, now: float) -> bool:
-        """Take a frame that carries all that a GET has asked for; False, and nothing done, for any other.
-
-        What the way through the link comes to; nearly all attributes come so.
-        """
-        link, whole = self._link, self._whole
-        value = link.take(data, whole) if isinstance(link, HdlcLink) else None
-        if value is None:
-            return False
-        if self._on_apdu is not None:
-            self._on_apdu("RX", whole + value, now)
-        if self.progress is not None:
-            self.progress(value, len(value))
-        self._end(Outcome(value))
-        return True
-
     def next_deadline(self) -> float | None:
         """Return when `handle_timeout` wants to be called; None while no call is under way."""
         if self._waiting is _NOTHING:
             return None
+        foreseen = self._foreseen
+        if foreseen is not None and foreseen.heard_at is not None:
+            return foreseen.heard_at + self._timeout_s
         return self._deadline if self._poll_at is None else self._poll_at
 
     def handle_timeout(self, now: float) -> bytes:
         """Ask again, poll a busy meter, or end the call."""
-        self._foreseen = None
+        self._leave()
         if not self.busy or now < (self.next_deadline() or now):
             return b""
         if self._poll_at is not None and (self._busy_until is None or now < self._busy_until):
@@ -283,7 +291,7 @@ class ClientEndpoint:
         """Forget the call under way and the association: the connection is gone, or not to be trusted."""
         self._state = CLIENT[self._state, ClientInput.LINK_LOST].state
         self._waiting = Waiting.NOTHING
-        self._foreseen = None
+        self._leave()
         self._whole = b""
 
     def _arm(self, now: float) -> None:
@@ -348,7 +356,13 @@ class ClientEndpoint:
             self._on_apdu("RX", octets, now)
         if self._waiting is not _ANSWER:
             return b""
-        joiner = self._joiner
+        joiner, whole = self._joiner, self._whole
+        if joiner is None and whole and octets.startswith(whole) and len(octets) > len(whole):
+            # What the way through decoder and table comes to; nearly all attributes come so.
+            value = octets[len(whole) :]
+            if self.progress is not None:
+                self.progress(value, len(value))
+            return self._end(Outcome(value))
         if joiner is not None and self._state is _ASSOCIATED:
             # The block that is due, of a transfer that goes on: twelve thousand times in a year of rows.
             raw = joiner.take(octets)
@@ -362,7 +376,9 @@ class ClientEndpoint:
             apdu = answer_of(octets)
         except RemoteError as error:
             return self._unreadable(error, now)
-        received, refusal = self._classify(apdu)
+        received, refusal, initiate = classified(apdu, self._state, self._proposed)
+        if initiate is not None:
+            self.initiate = initiate
         action, self._state = CLIENT[self._state, received]
         match action:
             case "opened":
@@ -379,24 +395,6 @@ class ClientEndpoint:
                 # An answer to nothing that was asked; over HDLC it stands where ours would have been.
                 return self._out_of_turn()
         return b""
-
-    def _classify(self, apdu: Answer) -> tuple[ClientInput, DlmsError | None]:
-        if isinstance(apdu, Aare):
-            if self._state is not ClientState.PENDING:
-                accepted = apdu.result is AssociationResult.ACCEPTED
-                return (ClientInput.AARE_ACCEPTED if accepted else ClientInput.AARE_REFUSED), None
-            try:
-                self.initiate = granted(apdu, self._proposed)
-            except RemoteError as error:
-                return ClientInput.AARE_REFUSED, error
-            return ClientInput.AARE_ACCEPTED, None
-        if isinstance(apdu, Rlre):
-            return ClientInput.RLRE, None
-        refusal: DlmsError = RemoteError("the meter's answer to the AARQ is no AARE")
-        if isinstance(apdu, (ExceptionResponse, ConfirmedServiceError)):
-            refused = ServiceRefused.of(apdu)
-            refusal = AssociationRefused(None, f"the meter refused the association: {refused}")
-        return ClientInput.RESPONSE, refusal
 
     def _unreadable(self, error: RemoteError, now: float) -> bytes:
         if self._state is ClientState.RELEASING:

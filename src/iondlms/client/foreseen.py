@@ -8,11 +8,13 @@ take the general way, which comes to the same for these.
 
 from __future__ import annotations
 
+from binascii import crc_hqx
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from iondlms.client.links import HdlcLink
-from iondlms.hdlc.frame import FLAG, check_information, fill
+from iondlms.hdlc.frame import FLAG, GOOD, REVERSED, fill
 from iondlms.hdlc.transfer import COMMAND_LLC, RESPONSE_LLC, Transfer
 from iondlms.xdlms import BlockJoiner
 from iondlms.xdlms.blocks import after_block
@@ -24,17 +26,11 @@ _TAIL: Final = 3  # FCS and the closing flag
 _LADDERS: Final = 64  # kinds of transfer that are kept
 _RUNGS: Final = 128  # of each: a day of rows has 33 blocks, a week a few hundred
 
-
-class _Rung(NamedTuple):
-    """What follows a block: the GetRequestNext, and the block that answers it."""
-
-    information: bytes  # of the frame with the request: LLC and APDU
-    frame: bytes
-    head: bytes  # of the next block, without its length
-    begin: bytes  # of the frame with it, up to the data
-
-
-_Ladder: TypeAlias = "dict[int, _Rung]"  # by the number of the block that has come
+Watch: TypeAlias = 'Callable[[Literal["TX", "RX"], bytes, float], None]'  # an APDU as it travels
+Progress: TypeAlias = "Callable[[bytes, int], None]"  # block, octets so far
+# By the number of the block that has come: the frame with the request for the next one, and how the frame
+# with that begins, up to the data.
+_Ladder: TypeAlias = "dict[int, tuple[bytes, bytes]]"
 
 
 @lru_cache(_LADDERS)
@@ -47,21 +43,29 @@ def _ladder(_turns: object, _phase: int, _invoke: int, _size: int) -> _Ladder:
 
 
 class Foreseen:
-    """What is due after a GetRequestNext went out, for as long as each block is as long as the one before."""
+    """What is due after a GetRequestNext went out, for as long as each block is as long as the one before.
+
+    What it has taken it keeps until `settle` tells the link and the joiner: that is for their owner to do
+    before anybody looks at them or anything else comes.
+    """
 
     __slots__ = (
-        "_apdu",
         "_begin",
+        "_checked",
         "_data",
         "_deframer",
+        "_frames",
         "_invoke",
         "_joiner",
         "_ladder",
         "_length",
-        "_rung",
+        "_most",
+        "_number",
+        "_phase",
         "_size",
         "_transfer",
         "_turns",
+        "heard_at",
     )
 
     def __init__(
@@ -75,13 +79,16 @@ class Foreseen:
         information = _LLC + len(block) + self._size  # octets of it in the frame
         head = transfer.due(information)
         self._turns = transfer.turns(information, _LLC + joiner.request_size)
-        phase = transfer.send_number - joiner.block_number & 7
-        self._ladder = _ladder(self._turns, phase, invoke, self._size)
-        self._rung: _Rung | None = None  # of the block that `follow` has taken
+        self._phase = transfer.send_number - joiner.block_number & 7
+        self._ladder = _ladder(self._turns, self._phase, invoke, self._size)
+        self._number = joiner.block_number  # of the block taken last
+        self._most = self._number + (joiner.limit - joiner.received) // self._size  # no further one is taken
+        self._frames: list[bytes] = []  # taken, and not told of yet
         self._begin = head + RESPONSE_LLC + block  # of the frame, up to the data
         self._length = len(head) + information + _TAIL
-        self._data = len(self._begin)  # where it begins in the frame
-        self._apdu = len(head) + _LLC
+        self._checked = slice(len(head), -1)  # information and FCS
+        self._data = slice(len(self._begin), -_TAIL)
+        self.heard_at: float | None = None  # when the frame came that was taken last
 
     @classmethod
     def of(cls, link: HdlcLink, joiner: BlockJoiner, invoke: int) -> Foreseen | None:
@@ -90,49 +97,51 @@ class Foreseen:
         transfer = link.in_turn(len(block) + block[-1]) if block else None
         return None if transfer is None else cls(link, transfer, joiner, block, invoke)
 
-    def follow(self, data: bytes) -> bytes | None:
+    def follow(self, data: bytes, now: float) -> bytes | None:
         """Take the frame that is due, and return the one with the next GetRequestNext.
 
         None, and nothing has changed, if the octets are not that frame, whole and undamaged.
         """
-        joiner = self._joiner
         if (
             len(data) != self._length
             or not data.startswith(self._begin)
             or data[-1] != FLAG
-            or not check_information(data[self._apdu - _LLC : -1])
-            or joiner.received + self._size > joiner.limit
+            # As `check_information`, which is not called: this is done for each block of a long answer.
+            or crc_hqx(data[self._checked].translate(REVERSED), GOOD) != GOOD
+            or self._number == self._most
         ):
             return None
-        self._deframer.frames += 1
-        number = joiner.block_number + 1
-        rung = self._rung = self._ladder.get(number) or self._made(number)
-        information, frame, head, self._begin = rung
-        # The request fits: of a link's frames none is shorter than 32 octets of information.
-        # Nothing else has changed: this was a block as long as the one before.
-        joiner.go_on(data[self._data : -_TAIL], head)
-        self._transfer.turned(information)
+        number = self._number = self._number + 1
+        frame, self._begin = self._ladder.get(number) or self._made(number)
+        self._frames.append(data)
+        self.heard_at = now
         return frame
 
-    def _made(self, number: int) -> _Rung:
+    def _made(self, number: int) -> tuple[bytes, bytes]:
         request, head = after_block(self._invoke, number)
-        information = COMMAND_LLC + request
-        said, due = self._turns[self._transfer.send_number]
-        begin = b"%b%b%b%c" % (due, RESPONSE_LLC, head, self._size)
-        rung = _Rung(information, fill(said, information), head, begin)
+        said, due = self._turns[self._phase + number - 1 & 7]
+        # The request fits: of a link's frames none is shorter than 32 octets of information.
+        rung = fill(said, COMMAND_LLC + request), b"%b%b%b%c" % (due, RESPONSE_LLC, head, self._size)
         if number <= _RUNGS:
             self._ladder[number] = rung
         return rung
 
-    @property
-    def request(self) -> bytes:
-        """The APDU that `follow` returned a frame with."""
-        return b"" if self._rung is None else self._rung.information[_LLC:]
+    def settle(self) -> None:
+        """Tell the link and the joiner of what was taken; nothing else has changed in between."""
+        count = len(self._frames)
+        if count:
+            request, head = after_block(self._invoke, self._number)
+            self._deframer.frames += count
+            self._transfer.turned(COMMAND_LLC + request, count)
+            self._joiner.go_on([frame[self._data] for frame in self._frames], head)
+            self._frames.clear()
 
-    def apdu(self, data: bytes) -> bytes:
-        """Return the APDU of the frame that was taken."""
-        return data[self._apdu : -_TAIL]
-
-    def data(self, data: bytes) -> bytes:
-        """Return the data of its block."""
-        return data[self._data : -_TAIL]
+    def show(self, data: bytes, now: float, watch: Watch | None, progress: Progress | None) -> None:
+        """Tell those who look on of the frame that was taken last, and of what was asked after it."""
+        self.settle()
+        if watch is not None:
+            watch("RX", data[self._checked.start + _LLC : -_TAIL], now)
+        if progress is not None:
+            progress(data[self._data], self._joiner.received)
+        if watch is not None:
+            watch("TX", after_block(self._invoke, self._number)[0], now)

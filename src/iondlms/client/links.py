@@ -41,6 +41,13 @@ class Link(Protocol):
     def send(self, apdu: bytes) -> bytes:
         """Return the octets that carry a request."""
 
+    def take(self, data: bytes) -> bytes | None:
+        """Take octets that are just the answer which is due, and return its APDU.
+
+        None, and nothing has changed, for any others: those are for `receive`, which would have come to the
+        same for these.
+        """
+
     def receive(self, data: bytes) -> Iterable[Reaction]:
         """Take octets; yield what they bring about, each before the next is looked at."""
 
@@ -92,9 +99,6 @@ class HdlcLink:
 
     def receive(self, data: bytes) -> Iterable[Reaction]:
         """Take octets; damaged frames are dropped here and asked for again at the time-out."""
-        lsdu = self.take(data)
-        if lsdu is not None:
-            return (Reaction(b"", Event.LSDU, self._client, lsdu),)
         if not self.deframer.frames and len(self._beginning) < _BEGINNING:
             self._beginning += data[:_BEGINNING]
         frames = self.deframer.feed(data)
@@ -102,18 +106,14 @@ class HdlcLink:
             return (self._primary.receive(frames[0]),)
         return map(self._primary.receive, frames)  # one by one: what comes of one changes what the next is
 
-    def take(self, data: bytes, begin: bytes = b"") -> bytes | None:
-        """Take octets that are the one frame that is due, whole, and return what follows `begin` in its APDU.
-
-        None, and nothing has changed, for any other octets, and for an APDU that begins otherwise or has no
-        more than that: those are for `receive`, which comes to the same for a frame that is taken here.
-        """
+    def take(self, data: bytes) -> bytes | None:
+        """Take octets that are the one frame that is due, whole."""
         transfer = self.in_turn(len(data))  # the APDU is shorter than that
-        rest = None if transfer is None else transfer.whole(data, RESPONSE_LLC + begin)
-        if rest is not None:
+        apdu = None if transfer is None else transfer.whole(data, RESPONSE_LLC)
+        if apdu is not None:
             self.deframer.frames += 1
             self._primary.come()
-        return rest
+        return apdu
 
     def in_turn(self, apdu: int) -> Transfer | None:
         """Return the exchange where nothing but a frame with an APDU of that length at most, whole, is due.
@@ -160,6 +160,9 @@ class WrapperLink:
     def send(self, apdu: bytes) -> bytes:
         """Return one WPDU."""
         return Wpdu(self._client, self._server, apdu).encode()
+
+    def take(self, data: bytes) -> None:
+        """Take nothing: here `receive` is as short."""
 
     def receive(self, data: bytes) -> Iterator[Reaction]:
         """Take octets; those that are no WPDU end the link."""

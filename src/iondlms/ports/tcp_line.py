@@ -195,7 +195,7 @@ class AsyncTcpTransport(asyncio.BufferedProtocol, asyncio.Protocol):
                 if self._paused and self._transport is not None:
                     self._paused = False
                     self._transport.resume_reading()
-                self._came(held)
+                self.data_received(held)
             elif self._error is not None:
                 self._end(self._error)
             else:
@@ -242,13 +242,19 @@ class AsyncTcpTransport(asyncio.BufferedProtocol, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take octets."""
-        if self._asker is not None:
-            self._came(data)
+        asker, transport = self._asker, self._transport
+        if asker is None or transport is None:
+            self._hold(data)
             return
-        self._held += data
-        if len(self._held) > _HELD and self._transport is not None:
-            self._paused = True
-            self._transport.pause_reading()
+        now = self._loop.time()
+        try:
+            answer = asker.follow(data, now)
+            if answer is None:
+                self._came(data, now, asker)
+            else:
+                transport.write(answer)
+        except (Exception, asyncio.CancelledError) as error:  # of the caller's own: raised where he waits
+            self._end(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take that the connection is gone."""
@@ -268,29 +274,25 @@ class AsyncTcpTransport(asyncio.BufferedProtocol, asyncio.Protocol):
             raise PortError(f"the connection broke while sending: {self._error}") from self._error
         self._transport.write(octets)
 
-    def _came(self, octets: bytes) -> None:
+    def _hold(self, data: bytes) -> None:
+        """Keep what nobody has asked for; a peer that does not wait for its turn is read no further."""
+        self._held += data
+        if len(self._held) > _HELD and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _came(self, octets: bytes, now: float, asker: Asker) -> None:
         """Have what came answered, or that nothing came."""
-        asker, transport = self._asker, self._transport
-        if asker is None or transport is None:
-            return
-        now = self._loop.time()
-        try:
-            answer = asker.follow(octets, now)
-            if answer is not None:
-                transport.write(answer)
+        answer = asker.receive_data(octets, now) if octets else asker.handle_timeout(now)
+        while asker.outcome is not None:
+            following = self._following(now)
+            if following is None:
+                self._end(None)
                 return
-            answer = asker.receive_data(octets, now) if octets else asker.handle_timeout(now)
-            while asker.outcome is not None:
-                following = self._following(now)
-                if following is None:
-                    self._end(None)
-                    return
-                answer = following
-            if answer:
-                self._write(answer)
-            self._arm(asker)
-        except (Exception, asyncio.CancelledError) as error:  # of the caller's own: raised where he waits
-            self._end(error)
+            answer = following
+        if answer:
+            self._write(answer)
+        self._arm(asker)
 
     def _end(self, error: Exception | asyncio.CancelledError | None) -> None:
         self._asker = None
@@ -313,11 +315,14 @@ class AsyncTcpTransport(asyncio.BufferedProtocol, asyncio.Protocol):
         asker = self._asker
         if asker is None:
             return
-        deadline = asker.next_deadline()
-        if deadline is not None and deadline <= self._loop.time():
-            self._came(b"")
-        else:
+        deadline, now = asker.next_deadline(), self._loop.time()
+        if deadline is None or deadline > now:
             self._arm(asker)
+            return
+        try:
+            self._came(b"", now, asker)
+        except (Exception, asyncio.CancelledError) as error:  # as in `data_received`
+            self._end(error)
 
 
 class _Listener:

@@ -25,6 +25,7 @@ from iondlms.client import profile as of_profiles
 from iondlms.client.instants import TimeRules, times_of
 from iondlms.client.names import NAMES
 from iondlms.client.profile import Profile, ProfileRow, Shape, StatusWord, column_of, typed_profile
+from iondlms.client.scales import decimals
 from iondlms.codec import make
 from iondlms.codec.axdr import NULL, Data, Tag, encode_data
 from iondlms.codec.datetimes import DateTime
@@ -207,7 +208,12 @@ def test_rows_made_some_at_a_time_are_the_same(monkeypatch: pytest.MonkeyPatch) 
 
 
 @given(
-    st.lists(st.sampled_from([0, -1, 7, 7, 7, (1 << 63) - 1, -(1 << 63)]), min_size=1, max_size=80),
+    st.lists(
+        st.sampled_from([0, -1, 7, 7, 7, (1 << 14) - 1, 1 << 14, (1 << 63) - 1, -(1 << 63)])
+        | st.integers(0, 1 << 15),
+        min_size=1,
+        max_size=80,
+    ),
     st.integers(1, 40),
     st.sampled_from([-3, 0, 2]),
 )
@@ -219,6 +225,14 @@ def test_equal_values_are_the_decimals_of_each(few: list[int], times: int, scale
         assert [str(row.values[0]) for row in rows] == [
             str(Decimal(value).scaleb(scaler)) for value in values
         ]
+
+
+@pytest.mark.parametrize("scaler", [-3, 0, 2])
+def test_small_integers_share_their_decimals_and_others_are_not_kept(scaler: int) -> None:
+    cells = [5, *range(1 << 14, (1 << 14) + 50), -7, 6]
+    first, again = decimals(cells, scaler), decimals(cells, scaler)
+    assert [str(cell) for cell in first] == [str(Decimal(cell).scaleb(scaler)) for cell in cells]
+    assert [one is other for one, other in zip(first, again, strict=True)] == [True, *[False] * 51, True]
 
 
 def test_a_column_that_stands_still_is_one_decimal() -> None:
@@ -258,7 +272,8 @@ MANY = 11_680  # a third of a year
 
 
 def many_rows() -> Sequence[ProfileRow]:
-    octets = buffer(*((stamp(n), make.double_long(n)) for n in range(MANY)))
+    # Of small integers the decimals are kept, whoever holds the rows.
+    octets = buffer(*((stamp(n), make.double_long(n + (1 << 20))) for n in range(MANY)))
     return typed_profile(octets, shape(CLOCK, ENERGY)).rows
 
 

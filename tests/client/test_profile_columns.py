@@ -75,6 +75,14 @@ def test_arrays_of_a_load_profile() -> None:
     assert [arrays[name].dtype.str[1:] for name in ("status", "kWh-del-int")] == ["u2", "i4"]
 
 
+def test_what_a_caller_does_with_his_instants_changes_no_others() -> None:
+    octets = buffer(*((stamp(n), make.double_long(n)) for n in range(3)))
+    first, other = (columns(octets, shape(CLOCK, ENERGY)) for _ in range(2))
+    first.instants[0] = 0
+    assert other.instants[0] == milliseconds_of(START)
+    assert columns(octets, shape(CLOCK, ENERGY)).instants == other.instants
+
+
 def test_scaled_integers_are_as_sent_and_exact_as_decimals() -> None:
     found = columns(buffer((stamp(0), make.double_long(938))), shape(CLOCK, FACTOR))
     assert found.values == (array("i", [938]),)

@@ -238,6 +238,8 @@ def test_octets_are_the_strings_that_stand_there(
     ]
     assert Octets.of(expected, width) == expected
     assert found.packed() == b"".join(expected)
+    assert found.turned() == b"".join(bytes(string[at] for string in expected) for at in range(width))
+    assert Octets.of_turned(found.turned(), width) == expected
 
 
 def test_octets_that_are_not_there() -> None:

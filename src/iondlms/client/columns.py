@@ -21,11 +21,11 @@ from iondlms.client.profile import (
     Shape,
     checked_tables,
     column_at,
-    decimals,
     order_note,
     profile_of,
     times_note,
 )
+from iondlms.client.scales import decimals
 from iondlms.codec.columns import Cells, ListedTable, StridedTable, Table
 from iondlms.codec.datetimes import EPOCH, milliseconds_of
 from iondlms.codec.instants import UNKNOWN

@@ -119,7 +119,7 @@ class Times(NamedTuple):
 def times_of(cells: Sequence[Any], rules: TimeRules, capture_period: int) -> Times:
     """Return what a column of a clock says; of null-data as `instants_of` has it."""
     if isinstance(cells, Octets) and cells.width == 12 and len(cells) * 12 <= _DAY:
-        return _of_a_day(cells.packed(), rules, capture_period)
+        return _of_a_day(cells.turned(), rules, capture_period)
     return _times(cells, rules, capture_period)
 
 
@@ -138,9 +138,9 @@ def steps_back(instants: Sequence[Any]) -> int:
 
 
 @lru_cache(_DAYS_KEPT)
-def _of_a_day(octets: bytes, rules: TimeRules, capture_period: int) -> Times:
+def _of_a_day(turned: bytes, rules: TimeRules, capture_period: int) -> Times:
     """Do the same for a column that thousands of meters have alike: all that is read off it is shared."""
-    found = _times(Octets(octets, 12), rules, capture_period)
+    found = _times(Octets.of_turned(turned, 12), rules, capture_period)
     return found._replace(instants=tuple(found.instants), clocks=tuple(found.clocks))
 
 
@@ -157,6 +157,17 @@ def _later(instant: datetime, seconds: int) -> datetime | None:
 
 def milliseconds_of_all(cells: Sequence[Any], rules: TimeRules, capture_period: int) -> array[int]:
     """Return the same as UTC milliseconds since 1970, UNKNOWN where an instant is not known."""
+    if isinstance(cells, Octets) and cells.width == 12 and len(cells) * 12 <= _DAY:
+        return _milliseconds_of_a_day(cells.turned(), rules, capture_period)[:]  # an array of one's own
+    return _milliseconds(cells, rules, capture_period)
+
+
+@lru_cache(_DAYS_KEPT)
+def _milliseconds_of_a_day(turned: bytes, rules: TimeRules, capture_period: int) -> array[int]:
+    return _milliseconds(Octets.of_turned(turned, 12), rules, capture_period)
+
+
+def _milliseconds(cells: Sequence[Any], rules: TimeRules, capture_period: int) -> array[int]:
     times = date_times(cells)
     if times is not None:
         try:

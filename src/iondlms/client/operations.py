@@ -11,7 +11,7 @@ from iondlms.client.errors import ServiceRefused
 from iondlms.client.instants import TimeRules
 from iondlms.client.names import ASSOCIATION, CLOCK, resolve
 from iondlms.client.objects import ClockReading, ClockSetting, ClockStep, MeterObject
-from iondlms.client.profile import Profile, decimals
+from iondlms.client.profile import Profile
 from iondlms.client.reading import (
     ProfileRequest,
     Progress,
@@ -21,7 +21,7 @@ from iondlms.client.reading import (
     read_data,
     read_profile,
 )
-from iondlms.client.scales import UNSCALED, Quantity, scale_of, scaler_unit_of
+from iondlms.client.scales import UNSCALED, Quantity, decimals, scale_of, scaler_unit_of
 from iondlms.client.session import Operation, Session
 from iondlms.codec import make
 from iondlms.codec.axdr import Data, decode

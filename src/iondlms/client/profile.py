@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Context, Decimal
+from decimal import Decimal
 from enum import IntFlag
 from functools import partial
 from itertools import chain, repeat
@@ -19,9 +19,9 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, overload
 
 from iondlms.client.instants import TimeRules, Times, times_of
 from iondlms.client.names import CLOCK_CLASS, DATA_CLASS, STATUS_WORD, name_of
-from iondlms.client.scales import is_numeric
+from iondlms.client.scales import are_integers, decimals, is_numeric
 from iondlms.codec.axdr import Value
-from iondlms.codec.columns import Cells, Table, decode_table, uncollected
+from iondlms.codec.columns import Cells, StridedTable, Table, decode_table, uncollected
 from iondlms.codec.datetimes import DateTime
 from iondlms.codec.octets import alike
 from iondlms.cosem import CaptureObject
@@ -44,11 +44,9 @@ __all__ = [
 ]
 
 STATUS_INVALID: Final = 0xFFFF
-_EXACT: Final = Context(prec=60)  # a long64 has 19 digits: nothing is ever rounded
 # Rows that are made at once: with what they hold they stay in the cache of a core, and what is done once for
 # all of them does not count.
 _AT_ONCE: Final = 512
-_SAMPLE: Final = 16  # cells that tell whether it may pay to look for equal ones in a column
 
 Cell: TypeAlias = "Decimal | Value"
 
@@ -268,7 +266,7 @@ class ProfileRows(Sequence[ProfileRow]):
                 clock = column_at(tables, shape.places.clock, shape)
                 times = self._times = times_of(clock, shape.times, shape.capture_period)
             self.notes = (*times_note(times.unknown), *order_note(times.back))
-        self._columns: tuple[Cells | None, list[Cells]] | None = None  # status words, and values
+        self._columns: dict[int, Cells] = {}  # those that are not taken from the buffer as they are needed
         # The last that were looked at, two at most, the very last first, each with where it begins. It is
         # replaced and never changed, for several threads may look.
         self._made: tuple[tuple[int, list[ProfileRow]], ...] = ()
@@ -332,27 +330,36 @@ class ProfileRows(Sequence[ProfileRow]):
 
     def _make(self, first: int) -> list[ProfileRow]:
         shape = self._shape
+        end = min(first + _AT_ONCE, self._count)
+        some = slice(first, end)
+        status, values = shape.places.status, shape.places.values
         with uncollected():
-            if self._columns is None:
-                places = shape.places
-                words = None if places.status is None else column_at(self._tables, places.status, shape)
-                self._columns = words, [column_at(self._tables, at, shape) for at in places.values]
-            words, values = self._columns
-            some = slice(first, first + _AT_ONCE)
-            count = min(_AT_ONCE, self._count - first)
+            words = repeat(None, end - first) if status is None else _status_words(self._cells(status, some))
             cells = [
-                decimals(column[some], described.scaler) if numeric else column[some]
-                for described, numeric, column in zip(shape.columns, shape.numeric, values, strict=True)
+                decimals(self._cells(at, some), described.scaler) if numeric else self._cells(at, some)
+                for described, numeric, at in zip(shape.columns, shape.numeric, values, strict=True)
             ]
             times = self._times
             lines = zip(
-                repeat(None, count) if times is None else times.instants[some],
-                repeat(None, count) if times is None else times.clocks[some],
-                repeat(None, count) if words is None else _status_words(words[some]),
-                zip(*cells, strict=True) if cells else repeat((), count),
+                repeat(None, end - first) if times is None else times.instants[some],
+                repeat(None, end - first) if times is None else times.clocks[some],
+                words,
+                zip(*cells, strict=True) if cells else repeat((), end - first),
                 strict=True,
             )
             return list(map(tuple.__new__, repeat(ProfileRow), lines))
+
+    def _cells(self, at: int, some: slice) -> Sequence[Any]:
+        """Return some cells of a column: a tuple where they are integers of one buffer."""
+        tables = self._tables
+        if len(tables) == 1 and isinstance(tables[0], StridedTable):
+            cells = tables[0].integers(at, some.start, some.stop)
+            if cells is not None:
+                return cells
+        column = self._columns.get(at)
+        if column is None:
+            column = self._columns[at] = column_at(tables, at, self._shape)
+        return column[some]
 
 
 class _Statuses(dict[int, "StatusWord | None"]):
@@ -371,38 +378,11 @@ _statuses: Final = _Statuses()
 
 
 def _status_words(words: Sequence[Any]) -> Iterable[StatusWord | None]:
-    if not _are_integers(words):  # a float that equals a word is none
+    if not are_integers(words):  # a float that equals a word is none
         return [_statuses[word] if type(word) is int else None for word in words]
     if alike(words):
         return repeat(_statuses[words[0]], len(words))
     return map(_statuses.__getitem__, words)
-
-
-def _are_integers(cells: Sequence[Any]) -> bool:
-    if isinstance(cells, array):
-        return cells.typecode not in "fd"
-    return set(map(type, cells)) == {int}
-
-
-def decimals(cells: Sequence[Any], scaler: int | None) -> Sequence[Any]:
-    """Return integers as decimals, scaled; what is no integer stays as it is."""
-    if not _are_integers(cells):
-        return [_decimal(cell, scaler) if type(cell) is int else cell for cell in cells]
-    if alike(cells):
-        return _each_decimal(cells[:1], scaler) * len(cells)
-    # A column that stands still, as the import of a meter that exports: one Decimal for all that are equal.
-    if len(set(cells[:_SAMPLE])) * 2 <= _SAMPLE and len(some := set(cells)) * 4 <= len(cells):
-        shared = dict(zip(some, _each_decimal(list(some), scaler), strict=True))
-        return list(map(shared.__getitem__, cells))
-    return _each_decimal(cells, scaler)
-
-
-def _each_decimal(cells: Sequence[int], scaler: int | None) -> list[Decimal]:
-    if not scaler:
-        # It takes integers too, and two thirds of the time of Decimal(cell).
-        return list(map(Decimal.from_float, cells))
-    # By the context's own `multiply`: a third less than entering the context and asking the Decimal.
-    return list(map(_EXACT.multiply, repeat(_EXACT.scaleb(Decimal(1), scaler)), cells))
 
 
 def times_note(unknown: int) -> tuple[str, ...]:
@@ -413,10 +393,6 @@ def times_note(unknown: int) -> tuple[str, ...]:
 def order_note(back: int) -> tuple[str, ...]:
     """Note rows whose time is not later than that of the row before: the clock was set back."""
     return (f"{back} rows are not later than the row before: the clock was set back",) if back else ()
-
-
-def _decimal(cell: int, scaler: int | None) -> Decimal:
-    return _EXACT.scaleb(Decimal(cell), scaler) if scaler else Decimal(cell)
 
 
 def _repeated(cells: Sequence[Any]) -> list[Any]:

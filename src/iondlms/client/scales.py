@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import Final, NamedTuple, TypeAlias
+from array import array
+from collections.abc import Sequence
+from decimal import Context, Decimal
+from functools import lru_cache
+from itertools import repeat
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from iondlms.codec.axdr import Data
+from iondlms.codec.octets import alike
 from iondlms.cosem import CaptureObject
 from iondlms.cosem.units import unit_name
 from iondlms.errors import DecodeError
@@ -15,6 +20,8 @@ __all__ = [
     "UNSCALED",
     "Quantity",
     "Scale",
+    "are_integers",
+    "decimals",
     "is_numeric",
     "is_scaler_unit",
     "scale_of",
@@ -28,6 +35,10 @@ UNSCALED: Final[Scale] = (None, "")
 # the one with their scaler and unit.
 _REGISTERS: Final[dict[int, tuple[tuple[int, ...], int]]] = {3: ((2,), 3), 4: ((2,), 3), 5: ((2, 3), 4)}
 _NONE: Final = ((), 0)
+_EXACT: Final = Context(prec=60)  # a long64 has 19 digits: nothing is ever rounded
+_SMALL: Final = 1 << 14  # integers below it have decimals that are kept: 2 MB of a scaler, at most
+_SCALERS: Final = 4  # of which some are kept
+_SAMPLE: Final = 16  # cells that tell whether it may pay to look for equal ones in a column
 
 
 class Quantity(NamedTuple):
@@ -67,3 +78,63 @@ def scale_of(scaler_unit: Data) -> tuple[int, str]:
     if not -128 <= scaler <= 127:  # Integer8; of others there are such as no Decimal takes
         raise DecodeError(f"a scaler of {scaler} is no Integer8")
     return scaler, unit_name(unit)
+
+
+def are_integers(cells: Sequence[Any]) -> bool:
+    """Whether each cell is an integer, and there is one."""
+    if isinstance(cells, tuple):  # of a table, which gives integers alone so
+        return bool(cells)
+    if isinstance(cells, array):
+        return cells.typecode not in "fd"
+    return set(map(type, cells)) == {int}
+
+
+def decimals(cells: Sequence[Any], scaler: int | None) -> Sequence[Any]:
+    """Return integers as decimals, scaled; what is no integer stays as it is."""
+    if not are_integers(cells):
+        return [_decimal(cell, scaler) if type(cell) is int else cell for cell in cells]
+    if alike(cells):
+        return _each_decimal(cells[:1], scaler) * len(cells)
+    if 0 <= cells[0] < _SMALL > cells[-1] >= 0:
+        return list(map(_small(scaler or 0).__getitem__, cells))
+    # A column that stands still, as the import of a meter that exports: one Decimal for all that are equal.
+    if len(set(cells[:_SAMPLE])) * 2 <= _SAMPLE and len(some := set(cells)) * 4 <= len(cells):
+        shared = dict(zip(some, _each_decimal(list(some), scaler), strict=True))
+        return list(map(shared.__getitem__, cells))
+    return _each_decimal(cells, scaler)
+
+
+def _each_decimal(cells: Sequence[int], scaler: int | None) -> list[Decimal]:
+    if not scaler:
+        # It takes integers too, and two thirds of the time of Decimal(cell).
+        return list(map(Decimal.from_float, cells))
+    # By the context's own `multiply`: a third less than entering the context and asking the Decimal.
+    return list(map(_EXACT.multiply, repeat(_EXACT.scaleb(Decimal(1), scaler)), cells))
+
+
+class _Small(dict[int, Decimal]):
+    """The decimals of small integers by one scaler: the energies of intervals are such, and most come again.
+
+    What is shared takes a third of the time of one that is made, and no memory.
+    """
+
+    __slots__ = ("_scaler",)
+
+    def __init__(self, scaler: int) -> None:
+        super().__init__()
+        self._scaler = scaler
+
+    def __missing__(self, cell: int) -> Decimal:
+        made = _decimal(cell, self._scaler)
+        if 0 <= cell < _SMALL:
+            self[cell] = made
+        return made
+
+
+@lru_cache(_SCALERS)
+def _small(scaler: int) -> _Small:
+    return _Small(scaler)
+
+
+def _decimal(cell: int, scaler: int | None) -> Decimal:
+    return _EXACT.scaleb(Decimal(cell), scaler) if scaler else Decimal(cell)

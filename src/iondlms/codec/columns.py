@@ -16,7 +16,7 @@ from operator import itemgetter
 from typing import Final, Protocol
 
 from iondlms.codec.axdr import MAX_DEPTH, Data, decode, decode_data, decode_structures
-from iondlms.codec.octets import Octets, numbers
+from iondlms.codec.octets import Octets, integers, numbers
 from iondlms.codec.patterns import Pattern
 from iondlms.codec.plan import Cells, Row
 from iondlms.codec.reader import Reader
@@ -34,6 +34,7 @@ __all__ = [
     "decode_table",
 ]
 
+_INTEGERS: Final = frozenset("bBhHiIqQ")  # codes of `struct`
 _BEGIN: Final = 4  # octets that nearly tell shapes apart: structure, columns, type and length of the first
 _MOST_SHAPES: Final = 8  # that a row is tried with before it goes the general way
 _AT_FIRST: Final = 32  # rows that a pattern is tried with at once, more each time it was right
@@ -108,6 +109,15 @@ class StridedTable:
         if field.size:
             return Octets(self.octets, field.size, begin, self.shape.stride, self.count)
         return [None if field.tag is Tag.NULL_DATA else b""] * self.count
+
+    def integers(self, at: int, first: int, end: int) -> tuple[int, ...] | None:
+        """Return rows `first` to `end` - 1 of a column, a few hundred; None where it has no integers."""
+        field = self.fields[at]
+        if field.code not in _INTEGERS:
+            return None
+        shape = self.shape
+        begin = self.start + first * shape.stride + field.offset
+        return integers(self.octets, begin, shape.stride, end - first, field.code)
 
     def rows(self) -> list[Row]:
         """Return the rows."""

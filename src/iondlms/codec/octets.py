@@ -6,11 +6,12 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Literal, overload
 
 from iondlms.errors import LocalError
 
-__all__ = ["Octets", "Stored", "alike", "numbers"]
+__all__ = ["Octets", "Stored", "alike", "integers", "numbers"]
 
 
 class Octets(Sequence[bytes]):
@@ -56,6 +57,19 @@ class Octets(Sequence[bytes]):
         for place in range(self.width):
             octets[place :: self.width] = self.at(place)
         return bytes(octets)
+
+    def turned(self) -> bytes:
+        """Return the first octets of all strings, then the second ones, and so on: quicker than `packed`."""
+        return b"".join(map(self.at, range(self.width)))
+
+    @classmethod
+    def of_turned(cls, turned: bytes, width: int) -> Octets:
+        """Return the strings that `turned` gives these octets for."""
+        count = len(turned) // width
+        octets = bytearray(count * width)
+        for place in range(width):
+            octets[place::width] = turned[place * count : (place + 1) * count]
+        return cls(bytes(octets), width)
 
     def integers(self, places: Sequence[int]) -> list[int]:
         """Return, of each string, the octets at these places (8 at most) as one integer, the first on top."""
@@ -144,8 +158,23 @@ def numbers(
     return column
 
 
+@lru_cache(128)
+def _every(code: str, stride: int, count: int) -> struct.Struct:
+    return struct.Struct(">" + f"{code}{stride - struct.calcsize(f'>{code}')}x" * (count - 1) + code)
+
+
+def integers(data: bytes, start: int, stride: int, count: int, code: str) -> tuple[int, ...]:
+    """Return integers of an `array` code, `stride` octets apart in the data: for a few hundred, at most.
+
+    Half the time of `numbers`, for whoever wants them one by one and no array of them.
+    """
+    return _every(code, stride, count).unpack_from(data, start) if count else ()
+
+
 def alike(cells: Sequence[object]) -> bool:
-    """Whether these are an array of one number again and again, told without making a number of each."""
+    """Whether these are one number again and again: integers, or an array, of which none is made."""
+    if isinstance(cells, tuple):
+        return bool(cells) and cells[0] == cells[-1] and cells.count(cells[0]) == len(cells)
     if not isinstance(cells, array) or not cells:
         return False
     octets = cells.tobytes()

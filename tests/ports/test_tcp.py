@@ -270,6 +270,52 @@ async def test_a_client_that_asks_and_does_not_read_fills_no_memory() -> None:
         assert taken < 50_000  # of a million: what socket buffers and one more answer hold
 
 
+class Echo(Flood):
+    """An endpoint that says what it hears, and notes in which turn of the loop."""
+
+    def __init__(self, now: float) -> None:
+        super().__init__(now)
+        self.turns: list[int] = []
+        self.turn = 0
+        self.counted = asyncio.get_running_loop().create_task(self.count())
+
+    async def count(self) -> None:
+        while True:
+            self.turn += 1
+            await asyncio.sleep(0)
+
+    def receive_data(self, data: bytes, now: float) -> bytes:
+        super().receive_data(data, now)
+        self.turns.append(self.turn)
+        return data
+
+
+async def test_much_at_once_is_taken_a_chunk_in_a_turn_and_loses_nothing() -> None:
+    made: list[Echo] = []
+
+    def make(now: float) -> Endpoint:
+        made.append(Echo(now))
+        return made[-1]
+
+    to = TcpPort("ETHERNET", "127.0.0.1", 0, make)
+    await to.bind()
+    await to.start()
+    asked = bytes(range(256)) * 40 + b"the end"
+    async with asyncio.timeout(LONG_S):
+        peer = await Peer.connect(to)
+        peer.writer.write(asked)
+        assert await peer.reader.readexactly(len(asked)) == asked
+        peer.writer.write(asked)  # it goes on
+        peer.writer.write_eof()
+        assert await peer.reader.read(-1) == asked
+        await peer.close()
+    (echo,) = made
+    echo.counted.cancel()
+    assert echo.largest <= 256
+    assert len(echo.turns) == len(set(echo.turns)), "others have their turn between two chunks"
+    await to.stop()
+
+
 async def test_stop_does_not_wait_for_a_client_that_does_not_read() -> None:
     async with flooded() as (to, endpoint, _peer):
         await settled(lambda: endpoint.taken)

@@ -8,8 +8,10 @@ that died without a word is found by TCP keep-alive.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
+import socket
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -81,6 +83,9 @@ class TcpPort:
             return
         try:
             await self._server.start_serving()
+            # uvloop says nothing of a socket that cannot listen, and there is one reason for that.
+            if not all(map(_listens, self._server.sockets)):
+                raise OSError(errno.EADDRINUSE, "taken")
         except OSError as error:
             raise self._error(error) from error
 
@@ -125,8 +130,18 @@ class TcpPort:
             self._active = None
 
 
-class _Connection(asyncio.BufferedProtocol):
-    """One accepted connection: carries octets to the endpoint and wakes it at its deadlines."""
+def _listens(sock: socket.socket) -> bool:
+    try:
+        return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    except (OSError, ValueError):  # it was closed meanwhile
+        return False
+
+
+class _Connection(asyncio.BufferedProtocol, asyncio.Protocol):
+    """One accepted connection: carries octets to the endpoint and wakes it at its deadlines.
+
+    Of both kinds, as the client's line is: asyncio's own loop takes the buffered, uvloop the other.
+    """
 
     def __init__(self, port: TcpPort, gone: Callable[[], None] = lambda: None) -> None:
         self._port = port
@@ -136,7 +151,9 @@ class _Connection(asyncio.BufferedProtocol):
         self._endpoint: Endpoint | None = None
         self._follow: Callable[[bytes, float], bytes | None] | None = None  # the endpoint's short way, if any
         self._alarm = Alarm(self._wake)
-        self._received = memoryview(bytearray(_METER_CHUNK))
+        self._received = memoryview(b"")  # made when the loop wants one
+        self._held = b""  # what came behind a chunk, in the order it came
+        self._unread = False  # the client does not read what it has asked for
         self._lost: asyncio.Future[None] | None = None  # for whoever waits for the end
 
     @property
@@ -159,13 +176,21 @@ class _Connection(asyncio.BufferedProtocol):
         self._arm(self._endpoint)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # an asyncio signature
+        if not self._received:
+            self._received = memoryview(bytearray(_METER_CHUNK))
         return self._received
 
     def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(self._received[:nbytes]))
+
+    def data_received(self, data: bytes) -> None:
         endpoint, transport = self._endpoint, self._transport
         if endpoint is None or transport is None:
             return
-        data, now = bytes(self._received[:nbytes]), self._loop.time()
+        if len(data) > _METER_CHUNK or self._held:
+            self._hold(data, transport)
+            return
+        now = self._loop.time()
         try:
             answer = None if self._follow is None else self._follow(data, now)
             if answer is not None:
@@ -176,6 +201,32 @@ class _Connection(asyncio.BufferedProtocol):
             self._failed()
         else:
             self._answered(endpoint, answer)
+
+    def _hold(self, data: bytes, transport: asyncio.Transport) -> None:
+        """Read no further before these octets have had their turn, a chunk at a time."""
+        if not self._held and not self._unread:
+            transport.pause_reading()
+            self._loop.call_soon(self._next_chunk)
+        self._held += data
+
+    def _next_chunk(self) -> None:
+        transport, data = self._transport, self._held
+        if self._unread or transport is None or transport.is_closing():
+            return  # whoever reads again goes on here; to one who is closed nothing is said
+        self._held = b""
+        self.data_received(data[:_METER_CHUNK])
+        self._held = data[_METER_CHUNK:]
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Have the next chunk in its turn, and read again where there is none."""
+        transport = self._transport
+        if transport is None or self._unread or transport.is_closing():
+            return
+        if self._held:
+            self._loop.call_soon(self._next_chunk)
+        else:
+            transport.resume_reading()
 
     def eof_received(self) -> bool:
         return False  # what was answered still goes out, then the connection is closed
@@ -193,12 +244,13 @@ class _Connection(asyncio.BufferedProtocol):
 
     # A client that asks and does not read must not fill our memory: nothing more is taken from it meanwhile.
     def pause_writing(self) -> None:
-        if self._transport is not None:
+        self._unread = True
+        if self._transport is not None and not self._held:
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        if self._transport is not None:
-            self._transport.resume_reading()
+        self._unread = False
+        self._go_on()
 
     def abort(self) -> None:
         """Close at once."""

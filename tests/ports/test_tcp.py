@@ -16,6 +16,7 @@ from tests.meter.octets import DISC, DM, SNRM, UA, W_AARE, W_AARQ, W_GET
 
 from iondlms.errors import PortError
 from iondlms.meter import Meter, load
+from iondlms.ports import tcp_line
 from iondlms.ports.endpoint import Endpoint
 from iondlms.ports.tcp import TcpPort
 from iondlms.ports.tcp_line import AsyncTcpTransport, TcpTransport
@@ -400,13 +401,19 @@ def keep_alive_of(sock: Any) -> tuple[int, ...]:
     return (sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), *asked)
 
 
-async def test_each_connection_has_keep_alive_that_finds_a_dead_peer_within_two_minutes() -> None:
+async def test_each_connection_has_keep_alive_that_finds_a_dead_peer_within_two_minutes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     wanted = (1, 60, 20, 3)
+    monkeypatch.setattr(tcp_line, "_YOUNG_S", 0.05)  # of our own asyncio client: once it is no longer young
     async with port() as to:
         line = await AsyncTcpTransport.connect(*to.address, 5.0)
         await line.send(bytes.fromhex(SNRM))
         assert await line.receive(line.now() + 5)
         assert to._active is not None
+        assert line._transport is not None
+        while not keep_alive_of(line._transport.get_extra_info("socket"))[0]:
+            await asyncio.sleep(0)
         for connected in (line._transport, to._active._transport):
             assert connected is not None
             assert keep_alive_of(connected.get_extra_info("socket")) == wanted

@@ -31,6 +31,9 @@ _CHUNK: Final = 8192  # octets taken from the socket at once; each connection ha
 _TIMEVAL: Final = struct.Struct("@ll")  # of SO_RCVTIMEO: seconds, microseconds
 _TICK_S: Final = 0.0001  # the shortest wait; 0 would be "for ever"
 _GRACE_S: Final = 1.0  # for what was sent to a peer that reads slowly, or no longer
+# A connection that has lived so long gets keep-alive. Most are over by then, and five calls of the system are
+# a fiftieth of a short session.
+_YOUNG_S: Final = 5.0
 _HELD: Final = 65536  # octets that are taken from a peer that does not wait for its turn
 
 
@@ -148,6 +151,7 @@ class AsyncTcpTransport(asyncio.BufferedProtocol, asyncio.Protocol):
         self._following: Following = _nothing_follows
         self._done: asyncio.Future[None] | None = None  # of the conversation under way
         self._alarm = Alarm(self._wake)
+        self._young = True  # and without keep-alive
         self._closing: list[asyncio.Future[None]] = []  # of those who wait for the end
 
     @classmethod
@@ -228,7 +232,7 @@ class AsyncTcpTransport(asyncio.BufferedProtocol, asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
         self._transport = cast("asyncio.Transport", transport)
-        _keep_alive(transport)
+        self._alarm.no_later(self._loop.time() + _YOUNG_S)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # an asyncio signature
         """Return where to put octets: always the same place, or each read would make 256 kB anew."""
@@ -258,6 +262,7 @@ class AsyncTcpTransport(asyncio.BufferedProtocol, asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take that the connection is gone."""
+        self._alarm.cancel()
         if isinstance(exc, OSError):
             self._error = PortError(f"the connection broke: {_reason(exc)}")
         else:
@@ -312,6 +317,9 @@ class AsyncTcpTransport(asyncio.BufferedProtocol, asyncio.Protocol):
             self._alarm.no_later(deadline)
 
     def _wake(self) -> None:
+        if self._young and self._transport is not None:
+            self._young = False
+            _keep_alive(self._transport)
         asker = self._asker
         if asker is None:
             return

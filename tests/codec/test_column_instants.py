@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
@@ -11,7 +13,14 @@ from tests.codec.strategies import date_times as any_date_times
 
 from iondlms.codec import instants, numpy_columns
 from iondlms.codec.datetimes import EPOCH, DateTime, milliseconds_of
-from iondlms.codec.instants import date_times, local_octets, utc_instants, utc_milliseconds
+from iondlms.codec.instants import (
+    date_times,
+    even_date_times,
+    local_octets,
+    step_of,
+    utc_instants,
+    utc_milliseconds,
+)
 from iondlms.codec.octets import Octets
 from iondlms.errors import DecodeError
 
@@ -137,3 +146,55 @@ def test_date_times_of_local_times_are_those_of_each(times: list[datetime], in_o
     expected = [DateTime.of_local(time, -60, 0x80).octets for time in shown]
     assert date_times(milliseconds, tail) == expected
     assert [local_octets(at) + tail for at in milliseconds] == expected
+
+
+@given(
+    st.integers(-(10**12), 4 * 10**12),
+    st.sampled_from((1, 1000, 60_000, 900_000, 86_400_000, 90_000_000)) | st.integers(1, 10**9),
+    st.integers(0, 200),
+    st.binary(min_size=3, max_size=3),
+)
+@example(86_399_999, 1, 3, b"abc")
+@example(0, 900_000, 97, b"abc")
+def test_times_that_are_evenly_apart_are_those_of_each(
+    first: int, step: int, count: int, tail: bytes
+) -> None:
+    assert even_date_times(first, step, count, tail) == date_times(
+        [first + step * at for at in range(count)], tail
+    )
+
+
+def packed(times: list[int]) -> bytes:
+    return struct.pack(f"<{len(times)}q", *times)
+
+
+@given(st.integers(0, 1 << 56), st.integers(1, 1 << 40), st.integers(3, 50), st.data())
+def test_a_step_is_told_where_each_is_that_far_from_the_one_before(
+    first: int, step: int, count: int, data: st.DataObject
+) -> None:
+    times = [first + step * at for at in range(count)]
+    told = step_of(packed(times))
+    assert told == (step if times[-1] < 1 << 56 else 0)
+    at = data.draw(st.integers(0, count - 1))
+    times[at] += data.draw(st.sampled_from((-1, 1, 1 << 32, -(1 << 32), 1 << 62)))
+    pairs = {later - time for time, later in pairwise(times)}
+    assert step_of(packed(times)) in ({0, *pairs} if len(pairs) == 1 else {0})
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        [],
+        [1],
+        [1, 2],  # of two it is not worth it
+        [3, 2, 1],
+        [5, 5, 5],
+        [-2, -1, 0],
+        [0, 7, 14, 22],
+        # As one number each difference may borrow from the next: these two add up to 7 and 7.
+        [-(1 << 63), -(1 << 63) + 7, 14],
+        [(1 << 64) - (1 << 63) - 7, -(1 << 63), -(1 << 63) + 7],
+    ],
+)
+def test_no_step_is_told_of_others(times: list[int]) -> None:
+    assert step_of(packed(times)) == 0

@@ -12,6 +12,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, TypeVar
 
 from iondlms.codec.datetimes import EPOCH, DateTime, milliseconds_of
@@ -24,7 +25,9 @@ __all__ = [
     "UNKNOWN",
     "date_times",
     "days_ms",
+    "even_date_times",
     "local_octets",
+    "step_of",
     "utc_instants",
     "utc_milliseconds",
 ]
@@ -173,6 +176,41 @@ def date_times(local_ms: list[int], tail: bytes) -> Octets:
         parts += (date, (tail + date).join(times), tail)
         first = end
     return Octets(b"".join(parts), 12)
+
+
+def step_of(column: bytes) -> int:
+    """Return how far apart the instants of a column are (8 octets, lowest first); 0 where not all alike.
+
+    Found out by one subtraction of the whole column from itself, an instant further: in C, and a thirtieth of
+    the time of looking at each. As unsigned and of 56 bits no difference borrows from the next.
+    """
+    count = len(column) // 8
+    if count < 3 or column[7::8].strip(b"\0"):
+        return 0
+    step = int.from_bytes(column[8:16], "little") - int.from_bytes(column[:8], "little")
+    if step <= 0:
+        return 0
+    apart = int.from_bytes(column[8:], "little") - int.from_bytes(column[:-8], "little")
+    return step if apart == int.from_bytes(step.to_bytes(8, "little") * (count - 1), "little") else 0
+
+
+def even_date_times(local_ms: int, step_ms: int, count: int, tail: bytes) -> Octets:
+    """Return what `date_times` does of so many local times, the first of them and how far apart they are."""
+    parts: list[bytes] = []
+    while count:
+        day, time = divmod(local_ms, _DAY_MS)
+        here = min(count, (_DAY_MS - 1 - time) // step_ms + 1)
+        date = _DATE_OCTETS[day]
+        parts += (date, (tail + date).join(_even_times(time, step_ms, here)), tail)
+        local_ms += here * step_ms
+        count -= here
+    return Octets(b"".join(parts), 12)
+
+
+# Of one day after the other they are the same, of each recorder of each meter.
+@lru_cache(64)
+def _even_times(time: int, step_ms: int, count: int) -> tuple[bytes, ...]:
+    return tuple(map(_TIME_OCTETS.__getitem__, range(time, time + count * step_ms, step_ms)))
 
 
 def _check_width(times: Octets) -> None:

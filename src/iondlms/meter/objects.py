@@ -6,6 +6,7 @@ COSEM has date-times, types, scalers and units.
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from iondlms.codec.datetimes import (
     instant_of,
     milliseconds_of,
 )
-from iondlms.codec.instants import date_times, local_octets
+from iondlms.codec.instants import date_times, even_date_times, local_octets, step_of
 from iondlms.codec.obis import ObisCode
 from iondlms.codec.octets import Octets
 from iondlms.cosem import (
@@ -68,6 +69,8 @@ CRYSTAL: Final = 1
 MAINS_50_HZ: Final = 2
 MAINS_60_HZ: Final = 3
 _DAY: Final = 192 * 8  # octets of instants that are kept: a day of quarter hours, and the same again
+_SHORTEST_STEP: Final = 60_000  # ms; of shorter ones a day has more times than are worth keeping
+_LITTLE: Final = sys.byteorder == "little"
 _TAGS: Final = {"long64": Tag.LONG64, "double-long": Tag.DOUBLE_LONG}
 _RANGE: Final = {Tag.DOUBLE_LONG: 1 << 31, Tag.LONG64: 1 << 63}
 
@@ -101,12 +104,12 @@ class ClockView:
         clock = self._ion.clock
         column = instants.tobytes()
         usual = len(column) <= _DAY
-        first, last = _usual_span(column) if usual else _span(column)
+        first, last, step = _usual_span(column) if usual else _span(column)
         switch = None if self._deviation == "utc" else clock.next_dst_switch(first)
         if switch is not None and switch <= last:
             return Octets(b"".join(map(self.shown, instants)), 12)
         offset = 0 if self._deviation == "utc" else clock.offset_min(first)
-        return (_usual_shown if usual else _shown)(column, offset, self._tail(offset))
+        return (_usual_shown if usual else _shown)(column, step, offset, self._tail(offset))
 
     def _tail(self, offset: int) -> bytes:
         daylight = offset != self._ion.clock.tz_offset_min and self._deviation != "utc"
@@ -234,15 +237,21 @@ def _tail(offset: int, deviation: str, daylight: bool) -> bytes:
     return minutes.to_bytes(2, "big", signed=True) + bytes((status,))
 
 
-def _span(column: bytes) -> tuple[int, int]:
-    """Return the first and the last of a column of instants, in time."""
+def _span(column: bytes) -> tuple[int, int, int]:
+    """Return first and last of a column of instants, in time, and how far apart they are; 0 for unevenly."""
     instants = array("q", column)
-    return min(instants), max(instants)
+    step = step_of(column) if _LITTLE else 0
+    if step >= _SHORTEST_STEP:
+        return instants[0], instants[-1], step
+    return min(instants), max(instants), 0
 
 
-def _shown(column: bytes, offset: int, tail: bytes) -> Octets:
+def _shown(column: bytes, step: int, offset: int, tail: bytes) -> Octets:
     """Return the date-times of a column of instants."""
     offset_ms = offset * 60_000
+    if step:
+        first = int.from_bytes(column[:8], "little")
+        return even_date_times(first + offset_ms, step, len(column) // 8, tail)
     return date_times([at + offset_ms for at in array("q", column)], tail)
 
 

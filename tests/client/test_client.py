@@ -488,13 +488,13 @@ def test_cancelled_reading_leaves_a_client_that_works(url: str) -> None:
                 task.cancel()
 
             task = asyncio.ensure_future(client.profile("load", progress=cancel))
-            original = client._perform
+            original = client._call
 
             async def slowly(*arguments: Any) -> Any:
                 await asyncio.sleep(0)  # so that a cancellation finds a place to strike
                 return await original(*arguments)
 
-            client._perform = slowly  # type: ignore[method-assign, assignment]
+            client._call = slowly  # type: ignore[method-assign, assignment]
             with pytest.raises(asyncio.CancelledError):
                 await task
             assert len(await client.profile("load")) == 60

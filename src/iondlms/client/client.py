@@ -17,7 +17,7 @@ from iondlms.client.operations import Name, Operations, Scales
 from iondlms.client.profile import Profile
 from iondlms.client.reading import Progress, When
 from iondlms.client.scales import Quantity
-from iondlms.client.session import Call, Connect, Effect, Hooks, Operation, Session, Steps
+from iondlms.client.session import Call, Connect, Hang, Hooks, Operation, Session, Steps
 from iondlms.client.url import Target
 from iondlms.codec.axdr import Data
 from iondlms.errors import PortError
@@ -208,29 +208,31 @@ class Client:
                 steps = Steps(operation)
                 while (effect := steps.effect) is not None:
                     try:
-                        await self._perform(effect, steps)
+                        if isinstance(effect, Call):
+                            await self._call(effect, steps)
+                        else:
+                            await self._prepare(effect)
+                            steps.go_on()
                     except PortError as error:
                         steps.throw(error)
                 return steps.result()
             finally:
                 operation.close()  # a cancelled operation leaves its session in good order
 
-    async def _perform(self, effect: Effect, steps: Steps[_T]) -> None:
-        if isinstance(effect, Call):
-            if self._transport is None:
-                raise PortError("there is no connection")
-            await self._call(effect, steps, self._transport)
-            return
+    async def _prepare(self, effect: Connect | Hang) -> None:
+        """Close the connection, and have another where one is wanted."""
         await self._hang()
         if isinstance(effect, Connect):
             self._transport = await self._connector()
             # Not by isinstance: with a Protocol it takes as long as three exchanges.
             able = hasattr(self._transport, "converse")
             self._conversing = cast("Converses", self._transport) if able else None
-        steps.go_on()
 
-    async def _call(self, call: Call, steps: Steps[_T], line: AsyncTransport) -> None:
+    async def _call(self, call: Call, steps: Steps[_T]) -> None:
         """Have a call carried, and those of the same endpoint that follow it, where the line can do so."""
+        line = self._transport
+        if line is None:
+            raise PortError("there is no connection")
         endpoint, watch = call.endpoint, self._hooks.on_octets
         watched = None if watch is None else Watched(endpoint, watch)
 

@@ -80,23 +80,33 @@ class PeerProgram:
         """Return what it makes of the file, to be compared with what we make of it."""
         return self._ask({"work": "check", "file": str(file)})
 
-    def can(self, work: str, file: Path) -> bool:
-        """Whether it can do that at all with this file."""
+    def does(self, file: Path, own: Mapping[str, object]) -> bool:
+        """Whether it makes of the file what we do; where it cannot do it at all, that is told, and False."""
         try:
-            self._ask({"work": work, "file": str(file)})
-        except RuntimeError:
+            told = self.check(file)
+        except RuntimeError as error:
+            print(f"{self.name} is left out: {error}", file=sys.stderr)
             return False
+        if told != own:
+            raise SystemExit(f"{self.name} makes {told!s:.300} of what we make {own!s:.300} of")
         return True
+
+    def turn(self, work: str, file: Path) -> tuple[float, int]:
+        """Return the seconds of one run of one of its works on a file, and of how many that is the mean."""
+        told = self._ask({"work": work, "file": str(file)})
+        return float(told["seconds"]), int(told["runs"])
 
     def work(self, work: str, file: Path) -> Work:
         """Return a contender: one run of one of its works on a file."""
-        return lambda: float(self._ask({"work": work, "file": str(file)})["seconds"])
+        return lambda: self.turn(work, file)[0]
 
     def close(self) -> None:
         """End the process."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process.wait(20)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from answer import answer
+from answer import answer, buffer_works
 from dlms_cosem import utils
 from dlms_cosem.dlms_data import (
     DataArray,
@@ -53,4 +53,4 @@ def encode(rows: list[Any]) -> bytes:
 
 
 if __name__ == "__main__":
-    answer(PEER, decode_plain, decode_typed, encode)
+    answer(PEER, buffer_works(decode_plain, decode_typed, encode))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from answer import answer
+from answer import answer, buffer_works
 from gurux_dlms import GXByteBuffer, GXDLMSClient
 from gurux_dlms.enums import DataType
 from gurux_dlms.objects import GXDLMSClock, GXDLMSData, GXDLMSProfileGeneric, GXDLMSRegister
@@ -76,4 +76,4 @@ def encode(rows: list[Any]) -> bytes:
 
 
 if __name__ == "__main__":
-    answer(PEER, decode_plain, decode_typed, encode)
+    answer(PEER, buffer_works(decode_plain, decode_typed, encode))

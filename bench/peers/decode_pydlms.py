@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from answer import answer
+from answer import answer, buffer_works
 from pydlms.cosem.data import DlmsData, decode_data, encode_data
 from pydlms.cosem.enums import DataType
 from pydlms.cosem.time import CosemDateTime
@@ -52,4 +52,4 @@ def encode(rows: list[Any]) -> bytes:
 
 
 if __name__ == "__main__":
-    answer(PEER, decode_plain, decode_typed, encode)
+    answer(PEER, buffer_works(decode_plain, decode_typed, encode))

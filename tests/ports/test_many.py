@@ -74,6 +74,40 @@ async def test_each_takes_one_client_at_a_time_and_forgets_it() -> None:
         await closed(writer)
 
 
+async def test_who_connects_as_another_goes_has_the_port_alone() -> None:
+    ports = made(2)
+    await ports.bind()
+    await ports.start()
+    loop = asyncio.get_running_loop()
+
+    async def asked(sock: socket.socket) -> bytes:
+        try:
+            await loop.sock_sendall(sock, bytes.fromhex(SNRM))
+            return await loop.sock_recv(sock, 100)
+        except ConnectionError:
+            return b""
+
+    def connected() -> socket.socket:
+        sock = socket.create_connection(ports.address(0))
+        sock.setblocking(False)
+        return sock
+
+    async with asyncio.timeout(10):
+        first = connected()
+        assert await asked(first) == bytes.fromhex(UA)
+        first.close()
+        second = connected()  # both are news of one turn of the loop
+        assert await asked(second) == bytes.fromhex(UA)
+        assert ports.connections == 1
+        third = connected()
+        assert await asked(third) == b""
+        assert ports.connections == 1
+        await ports.stop()
+        assert await asked(second) == b""
+    second.close()
+    third.close()
+
+
 async def test_an_address_that_is_taken_is_named_and_nothing_stays_open() -> None:
     with socket.socket() as other:
         other.bind((HOST, 0))

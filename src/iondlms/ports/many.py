@@ -13,6 +13,7 @@ import resource
 import select
 import selectors
 import socket
+from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Final
@@ -65,6 +66,7 @@ class ManyTcpPorts:
         # One of our own, which the loop looks at like at a socket: the loop's would keep three times as much.
         self._selector = selectors.DefaultSelector()
         self._connected: dict[int, TcpPort] = {}
+        self._coming: Counter[int] = Counter()  # by number: connections on their way to a port
         self._accepting: set[asyncio.Task[None]] = set()
         self._held: set[socket.socket] = set()  # accepted, and no connection yet
 
@@ -154,6 +156,7 @@ class ManyTcpPorts:
                 lambda now: self._make_endpoint(number, now),
             )
         port.enabled = self.enabled
+        self._coming[number] += 1
         self._held.add(accepted)
         task = loop.create_task(self._connect(number, port, accepted))
         self._accepting.add(task)
@@ -166,8 +169,9 @@ class ManyTcpPorts:
 
     async def _connect(self, number: int, port: TcpPort, accepted: socket.socket) -> None:
         def gone() -> None:
-            if not port.connected and self._connected.get(number) is port:
-                del self._connected[number]
+            # Whoever is on his way to this port has it next: with another he would be let in beside him.
+            if not port.connected and not self._coming[number] and self._connected.get(number) is port:
+                del self._connected[number], self._coming[number]
 
         slow = self._slow(number)
         try:
@@ -182,7 +186,8 @@ class ManyTcpPorts:
             if accepted in self._held:
                 self._held.discard(accepted)
                 accepted.close()
-                gone()
+            self._coming[number] -= 1
+            gone()
 
 
 def _hung_up(sock: socket.socket) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
@@ -16,7 +17,7 @@ from tests.meter.octets import DISC, DM, SNRM, UA, W_AARE, W_AARQ, W_GET
 
 from iondlms.errors import PortError
 from iondlms.meter import Meter, load
-from iondlms.ports import tcp_line
+from iondlms.ports import tcp, tcp_line
 from iondlms.ports.endpoint import Endpoint
 from iondlms.ports.tcp import TcpPort
 from iondlms.ports.tcp_line import AsyncTcpTransport, TcpTransport
@@ -378,10 +379,22 @@ async def test_who_starts_second_on_an_address_is_told() -> None:
     second = TcpPort("other", *first.address, Flood)
     await second.bind()
     await second.start()
-    with pytest.raises(PortError, match=r"^ETHERNET: cannot listen on 127.0.0.1:0: Address already in use$"):
-        await first.start()
-    await first.stop()
-    await second.stop()
+    try:
+        with pytest.raises(
+            PortError, match=r"^ETHERNET: cannot listen on 127.0.0.1:0: Address already in use$"
+        ):
+            await first.start()
+    finally:
+        for each in (first, second):
+            await each.stop()
+
+
+def test_a_system_that_does_not_tell_who_listens_is_believed() -> None:
+    class Untold:
+        def getsockopt(self, *_: int) -> int:
+            raise OSError(errno.ENOPROTOOPT, "Protocol not available")
+
+    assert tcp._listens(cast("socket.socket", Untold()))
 
 
 async def test_bound_is_not_yet_listening() -> None:
@@ -405,13 +418,14 @@ async def test_each_connection_has_keep_alive_that_finds_a_dead_peer_within_two_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     wanted = (1, 60, 20, 3)
-    monkeypatch.setattr(tcp_line, "_YOUNG_S", 0.05)  # of our own asyncio client: once it is no longer young
+    monkeypatch.setattr(tcp_line, "_YOUNG_S", 0.3)  # of our own asyncio client: once it is no longer young
     async with port() as to:
         line = await AsyncTcpTransport.connect(*to.address, 5.0)
         await line.send(bytes.fromhex(SNRM))
         assert await line.receive(line.now() + 5)
         assert to._active is not None
         assert line._transport is not None
+        assert not keep_alive_of(line._transport.get_extra_info("socket"))[0]
         while not keep_alive_of(line._transport.get_extra_info("socket"))[0]:
             await asyncio.sleep(0)
         for connected in (line._transport, to._active._transport):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import sys
 import time
@@ -13,6 +14,7 @@ from types import ModuleType
 import pytest
 
 from iondlms.errors import LocalError, PortError
+from iondlms.ports import tcp_line
 from iondlms.ports.loop import run
 from iondlms.ports.tcp_line import AsyncTcpTransport, TcpTransport
 
@@ -311,3 +313,13 @@ async def test_what_was_sent_before_the_end_still_goes_out() -> None:
         await made.send(bytes(3_000_000))
         await made.close()
         assert await heard == bytes(3_000_000)
+
+
+async def test_a_keep_alive_that_is_refused_costs_no_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: object) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(tcp_line, "_keep_alive", refused)
+    monkeypatch.setattr(tcp_line, "_YOUNG_S", 0.01)
+    async with line(echo) as made:
+        assert await made.receive(made.now() + 0.05) == b""

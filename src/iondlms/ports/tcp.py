@@ -133,8 +133,10 @@ class TcpPort:
 def _listens(sock: socket.socket) -> bool:
     try:
         return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
-    except (OSError, ValueError):  # it was closed meanwhile
+    except ValueError:  # it was closed: it has no number any more
         return False
+    except OSError as error:
+        return error.errno != errno.EBADF  # others than closed ones: not every system tells
 
 
 class _Connection(asyncio.BufferedProtocol, asyncio.Protocol):
@@ -153,6 +155,8 @@ class _Connection(asyncio.BufferedProtocol, asyncio.Protocol):
         self._alarm = Alarm(self._wake)
         self._received = memoryview(b"")  # made when the loop wants one
         self._held = b""  # what came behind a chunk, in the order it came
+        self._at = 0  # of it: where the next chunk begins
+        self._next: asyncio.Handle | None = None  # of its turn
         self._unread = False  # the client does not read what it has asked for
         self._lost: asyncio.Future[None] | None = None  # for whoever waits for the end
 
@@ -204,29 +208,31 @@ class _Connection(asyncio.BufferedProtocol, asyncio.Protocol):
 
     def _hold(self, data: bytes, transport: asyncio.Transport) -> None:
         """Read no further before these octets have had their turn, a chunk at a time."""
-        if not self._held and not self._unread:
-            transport.pause_reading()
-            self._loop.call_soon(self._next_chunk)
-        self._held += data
-
-    def _next_chunk(self) -> None:
-        transport, data = self._transport, self._held
-        if self._unread or transport is None or transport.is_closing():
-            return  # whoever reads again goes on here; to one who is closed nothing is said
-        self._held = b""
-        self.data_received(data[:_METER_CHUNK])
-        self._held = data[_METER_CHUNK:]
+        transport.pause_reading()
+        self._held, self._at = self._held[self._at :] + data, 0
         self._go_on()
 
     def _go_on(self) -> None:
         """Have the next chunk in its turn, and read again where there is none."""
         transport = self._transport
-        if transport is None or self._unread or transport.is_closing():
+        if transport is None or self._unread or transport.is_closing() or self._next is not None:
             return
         if self._held:
-            self._loop.call_soon(self._next_chunk)
+            self._next = self._loop.call_soon(self._next_chunk)
         else:
             transport.resume_reading()
+
+    def _next_chunk(self) -> None:
+        self._next = None
+        if self._unread or self._transport is None or self._transport.is_closing():
+            return  # `resume_writing` goes on; to one who is closed nothing is said
+        held, at = self._held, self._at
+        self._held = b""  # so that it is taken and not held
+        self.data_received(held[at : at + _METER_CHUNK])
+        at += _METER_CHUNK
+        if at < len(held):
+            self._held, self._at = held, at
+        self._go_on()
 
     def eof_received(self) -> bool:
         return False  # what was answered still goes out, then the connection is closed

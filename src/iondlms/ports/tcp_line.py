@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 import time
+from contextlib import suppress
 from typing import Final, cast
 
 from iondlms.errors import LocalError, PortError
@@ -319,7 +320,8 @@ class AsyncTcpTransport(asyncio.BufferedProtocol, asyncio.Protocol):
     def _wake(self) -> None:
         if self._young and self._transport is not None:
             self._young = False
-            _keep_alive(self._transport)
+            with suppress(OSError):  # of a peer that is gone: who reads is told
+                _keep_alive(self._transport)
         asker = self._asker
         if asker is None:
             return

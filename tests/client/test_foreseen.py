@@ -24,7 +24,7 @@ from iondlms.hdlc import Control, Deframer, Frame, Primary
 from iondlms.hdlc.frame import POLL
 from iondlms.hdlc.transfer import Transfer
 from iondlms.ports import Endpoint
-from iondlms.xdlms import AttributeDescriptor, BlockJoiner
+from iondlms.xdlms import AttributeDescriptor, BlockJoiner, blocks
 
 METER: Final = make_meter(60)
 LOAD: Final = AttributeDescriptor(7, resolve("load").logical_name, 2)
@@ -224,9 +224,9 @@ def test_a_whole_answer_is_taken_without_its_decoder(monkeypatch: pytest.MonkeyP
 def test_nearly_all_blocks_are_foreseen() -> None:
     pair = opened()
     pair.carry(pair.begin("get", LOAD, None))
-    blocks = sum(seen[0] == "RX" for seen in pair.seen[0] if len(seen) == 3) - 1
-    assert blocks > 15
-    assert pair.followed == blocks - 2, "all but the first, and the last, which is shorter"
+    came = sum(seen[0] == "RX" for seen in pair.seen[0] if len(seen) == 3) - 1
+    assert came > 15
+    assert pair.followed == came - 2, "all but the first, and the last, which is shorter"
 
 
 @pytest.fixture
@@ -366,3 +366,43 @@ def test_what_comes_after_all_was_abandoned_is_nothing() -> None:
 def test_a_silent_peer_is_no_block() -> None:
     pair = Pair(Scripted(lambda _: b""))
     assert pair.short.follow(b"", 0.0) is None
+
+
+def test_an_interrupt_while_blocks_are_told_tells_none_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = opened(watched=False)
+    octets = pair.begin("get", LOAD, None)
+    for _ in range(4):
+        octets = pair.hear(pair.meter.receive_data(octets, pair.now))
+    assert pair.followed == 3
+
+    def interrupted(_: object) -> int:
+        monkeypatch.undo()
+        raise KeyboardInterrupt  # as its signal does behind any call
+
+    monkeypatch.setattr(blocks, "sum", interrupted, raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        pair.short.settle()
+    pair.short.abandon()
+    assert pair.short.partial == pair.general.partial
+
+
+def test_what_came_so_far_is_told_in_the_middle_of_a_transfer() -> None:
+    pair = opened(watched=False)
+    octets = pair.begin("get", LOAD, None)
+    for _ in range(5):
+        octets = pair.hear(pair.meter.receive_data(octets, pair.now))
+    assert pair.followed == 4
+    assert pair.short.partial == pair.general.partial
+    assert len(pair.short.partial) > 500
+
+
+def test_of_a_long_transfer_the_joiner_is_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foreseen, "_AT_ONCE", 3)
+    pair = opened(watched=False)
+    pair.carry(pair.begin("get", LOAD, None))
+    blocks_taken = pair.followed
+    assert pair.short.outcome == pair.general.outcome
+    monkeypatch.undo()
+    whole = opened(watched=False)
+    whole.carry(whole.begin("get", LOAD, None))
+    assert blocks_taken < whole.followed, "each fourth goes the general way"

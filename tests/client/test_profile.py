@@ -8,6 +8,7 @@ import pickle
 import sys
 import threading
 import tracemalloc
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -229,10 +230,33 @@ def test_equal_values_are_the_decimals_of_each(few: list[int], times: int, scale
 
 @pytest.mark.parametrize("scaler", [-3, 0, 2])
 def test_small_integers_share_their_decimals_and_others_are_not_kept(scaler: int) -> None:
-    cells = [5, *range(1 << 14, (1 << 14) + 50), -7, 6]
+    cells = [
+        at if at % 2 == 0 else -7 if at == 5 else (1 << 14) + at for at in range(20)
+    ]  # a sample is small
     first, again = decimals(cells, scaler), decimals(cells, scaler)
     assert [str(cell) for cell in first] == [str(Decimal(cell).scaleb(scaler)) for cell in cells]
-    assert [one is other for one, other in zip(first, again, strict=True)] == [True, *[False] * 51, True]
+    assert [one is other for one, other in zip(first, again, strict=True)] == [True, False] * 10
+
+
+def test_scalers_of_one_profile_keep_their_decimals() -> None:
+    first, again = ([decimals((5, 7, 6), scaler) for scaler in range(-8, 4)] for _ in range(2))
+    assert all(
+        one is other
+        for kept, new in zip(first, again, strict=True)
+        for one, other in zip(kept, new, strict=True)
+    )
+
+
+def test_a_column_that_is_small_at_its_ends_alone_is_not_looked_up() -> None:
+    sun = [0] * 3 + [1 << 20] * 90 + [0] * 3
+    first, again = decimals(sun, 0), decimals(sun, 0)
+    assert first == again
+    assert first[0] is not again[0]
+
+
+def test_an_empty_column_has_no_decimals() -> None:
+    empty: tuple[Sequence[Any], ...] = ([], (), array("i"), array("d"))
+    assert [list(decimals(cells, -3)) for cells in empty] == [[], [], [], []]
 
 
 def test_a_column_that_stands_still_is_one_decimal() -> None:

@@ -18,6 +18,7 @@ from tests.client.joined import Lines, make_meter
 from tests.client.test_client import NEWEST, PARTS, QUARTER, run
 from tests.client.test_profile import CLOCK, ENERGY, FACTOR, FOREIGN, START, STATUS, buffer, shape, stamp
 
+from iondlms.client import instants as instants_module
 from iondlms.client.columns import ProfileColumns
 from iondlms.client.instants import TimeRules
 from iondlms.client.profile import STATUS_INVALID, Profile, Shape, StatusWord, column_of, typed_profile
@@ -81,6 +82,14 @@ def test_what_a_caller_does_with_his_instants_changes_no_others() -> None:
     first.instants[0] = 0
     assert other.instants[0] == milliseconds_of(START)
     assert columns(octets, shape(CLOCK, ENERGY)).instants == other.instants
+
+
+def test_the_instants_of_a_day_are_worked_out_once() -> None:
+    octets = buffer(*((stamp(n), make.double_long(n)) for n in range(96)))
+    before = instants_module._milliseconds_of_a_day.cache_info().hits
+    for _ in range(3):
+        assert columns(octets, shape(CLOCK, ENERGY)).instants[0] == milliseconds_of(START)
+    assert instants_module._milliseconds_of_a_day.cache_info().hits >= before + 2
 
 
 def test_scaled_integers_are_as_sent_and_exact_as_decimals() -> None:

@@ -20,7 +20,7 @@ from iondlms.codec.axdr import NULL, Data, Tag, decode, decode_structures, encod
 from iondlms.codec.columns import ListedTable, Row, StridedTable, Table, decode_rows, decode_table
 from iondlms.codec.make import array as data_array
 from iondlms.codec.make import double_long, octet_string, structure, visible_string
-from iondlms.codec.octets import Octets, Stored, alike, numbers
+from iondlms.codec.octets import Octets, Stored, alike, integers, numbers
 from iondlms.codec.plan import RowPlan, array_header
 from iondlms.codec.shapes import shape_of
 from iondlms.errors import DecodeError, LocalError
@@ -240,6 +240,17 @@ def test_octets_are_the_strings_that_stand_there(
     assert found.packed() == b"".join(expected)
     assert found.turned() == b"".join(bytes(string[at] for string in expected) for at in range(width))
     assert Octets.of_turned(found.turned(), width) == expected
+
+
+@given(st.sampled_from("bBhHiIqQ"), st.integers(0, 3), st.integers(1, 5), st.integers(0, 6), st.data())
+def test_integers_are_those_of_the_array(
+    code: str, start: int, gap: int, count: int, data: st.DataObject
+) -> None:
+    stride = array(code).itemsize + gap
+    octets = data.draw(st.binary(min_size=start + count * stride, max_size=80))
+    assert list(integers(octets, start, stride, count, code)) == list(
+        numbers(octets, start, stride, count, code)
+    )
 
 
 def test_octets_that_are_not_there() -> None:

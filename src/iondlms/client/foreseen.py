@@ -23,6 +23,7 @@ __all__ = ["Foreseen"]
 
 _LLC: Final = len(RESPONSE_LLC)
 _TAIL: Final = 3  # FCS and the closing flag
+_AT_ONCE: Final = 1024  # blocks that are taken before the link and the joiner are told of them
 _LADDERS: Final = 64  # kinds of transfer that are kept
 _RUNGS: Final = 128  # of each: a day of rows has 33 blocks, a week a few hundred
 
@@ -82,7 +83,8 @@ class Foreseen:
         self._phase = transfer.send_number - joiner.block_number & 7
         self._ladder = _ladder(self._turns, self._phase, invoke, self._size)
         self._number = joiner.block_number  # of the block taken last
-        self._most = self._number + (joiner.limit - joiner.received) // self._size  # no further one is taken
+        # No further one is taken: the joiner's limit, and no more frames than are worth keeping whole.
+        self._most = self._number + min((joiner.limit - joiner.received) // self._size, _AT_ONCE)
         self._frames: list[bytes] = []  # taken, and not told of yet
         self._begin = head + RESPONSE_LLC + block  # of the frame, up to the data
         self._length = len(head) + information + _TAIL
@@ -134,7 +136,7 @@ class Foreseen:
             self._deframer.frames += count
             self._transfer.turned(COMMAND_LLC + request, count)
             self._joiner.go_on([frame[self._data] for frame in self._frames], head)
-            self._frames.clear()
+            self._frames = []  # and no `clear`: see `go_on`
 
     def show(self, data: bytes, now: float, watch: Watch | None, progress: Progress | None) -> None:
         """Tell those who look on of the frame that was taken last, and of what was asked after it."""

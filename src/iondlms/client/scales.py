@@ -37,7 +37,7 @@ _REGISTERS: Final[dict[int, tuple[tuple[int, ...], int]]] = {3: ((2,), 3), 4: ((
 _NONE: Final = ((), 0)
 _EXACT: Final = Context(prec=60)  # a long64 has 19 digits: nothing is ever rounded
 _SMALL: Final = 1 << 14  # integers below it have decimals that are kept: 2 MB of a scaler, at most
-_SCALERS: Final = 4  # of which some are kept
+_SCALERS: Final = 16  # of which some are kept: more than the columns of one profile have
 _SAMPLE: Final = 16  # cells that tell whether it may pay to look for equal ones in a column
 
 
@@ -85,7 +85,7 @@ def are_integers(cells: Sequence[Any]) -> bool:
     if isinstance(cells, tuple):  # of a table, which gives integers alone so
         return bool(cells)
     if isinstance(cells, array):
-        return cells.typecode not in "fd"
+        return bool(cells) and cells.typecode not in "fd"
     return set(map(type, cells)) == {int}
 
 
@@ -95,7 +95,8 @@ def decimals(cells: Sequence[Any], scaler: int | None) -> Sequence[Any]:
         return [_decimal(cell, scaler) if type(cell) is int else cell for cell in cells]
     if alike(cells):
         return _each_decimal(cells[:1], scaler) * len(cells)
-    if 0 <= cells[0] < _SMALL > cells[-1] >= 0:
+    sample = cells[:: len(cells) // _SAMPLE + 1]
+    if min(sample) >= 0 and max(sample) < _SMALL:  # if others are not, these are made, in twice the time
         return list(map(_small(scaler or 0).__getitem__, cells))
     # A column that stands still, as the import of a meter that exports: one Decimal for all that are equal.
     if len(set(cells[:_SAMPLE])) * 2 <= _SAMPLE and len(some := set(cells)) * 4 <= len(cells):

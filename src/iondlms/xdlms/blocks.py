@@ -248,10 +248,12 @@ class BlockJoiner:
 
         What follows the last of them was asked for, and begins with `head`.
         """
+        octets, count = sum(map(len, raws)), len(raws)
+        # From here on nothing is called: a Ctrl-C strikes behind calls alone, all is done, or none.
         self._stalled = False
         self._blocks += raws
-        self.received += sum(map(len, raws))
-        self.block_number += len(raws)
+        self.received += octets
+        self.block_number += count
         self.head = head
 
     def take(self, apdu: bytes) -> bytes | None:

@@ -30,7 +30,8 @@ prints and writes this page; do not edit it. Rates depend on the machine and its
 each round every contender has its turn, and a ratio is the median of the rounds' ratios, with their range.
 
 - **times as fast** compares with the fastest of gurux-dlms, dlms-cosem and pydlms-client on the same octets,
-  or the same meters. Each runs in a process of its own (`make peers`), at its best; all are checked to have read the same.
+  or the same meters. Each runs in a process of its own (`make peers`), at its best; all are checked to have
+  read the same.
 - **of the floor** is how many times the seconds of the *floor* we take: the same octets by `struct`, `array`,
   `datetime` or NumPy, written for this one shape of row; a line that does nothing but carry them; the check
   sequences alone. Below 1 we are faster than that.

@@ -212,6 +212,19 @@ def _other_source(frame: bytes) -> bytes:
     return framed(first, destination, bytes.fromhex("00020025"), control, information)
 
 
+class _NoOutages:
+    """The power of a meter that forgets nothing in an outage."""
+
+    outages = 0
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+
+    @property
+    def powered(self) -> bool:
+        return self._meter.powered
+
+
 def _any_unit(octets: bytes) -> bytes:
     """A meter that does not look at the physical address."""
 
@@ -523,7 +536,7 @@ MUTANTS: Final = (
         "the association outlives an outage",
         ("RB-11",),
         one_endpoint=True,
-        patches=((Meter, "outages", 0),),
+        patches=((Meter, "supply", property(_NoOutages)),),
     ),
     Mutant(
         "RLRQ ends nothing",

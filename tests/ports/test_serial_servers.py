@@ -20,7 +20,7 @@ from tests.ports.serial_servers import free_port, missing, pyserials_server, run
 from iondlms.client import Client
 from iondlms.ports import Endpoint
 from iondlms.ports.optical import OpticalTransport, SignOnEndpoint, SignOnSetup
-from iondlms.ports.serial import AsyncSerialTransport, SerialTransport
+from iondlms.ports.serial import AsyncSerialTransport, LineSettings, SerialTransport
 from iondlms.ports.sign_on import Identification
 from iondlms.ports.tcp import TcpPort
 from iondlms.ports.tcp_line import TcpTransport
@@ -78,12 +78,32 @@ async def test_a_client_over_the_raw_port_of_ser2net(tmp_path: Path) -> None:
         assert await asyncio.to_thread(read, lambda: SerialTransport.connect(settings)) == expected()
 
 
+class Looking:
+    """Sees the speed of a server's line while a client has it: ser2net gives it back as it was."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+        self.speed = 0
+
+    def connect(self, settings: LineSettings) -> SerialTransport:
+        transport = SerialTransport.connect(settings)
+        close = transport.close
+
+        def looked_at_and_closed() -> None:
+            self.speed = self.speed or self.wire.client.speed
+            close()
+
+        transport.close = looked_at_and_closed  # type: ignore[method-assign]
+        return transport
+
+
 @pytest.mark.parametrize("baud", [300, 19200])
 async def test_a_client_over_rfc_2217_to_ser2net(tmp_path: Path, baud: int) -> None:
     async with ser2net(tmp_path, "telnet(rfc2217),tcp") as (port, wire):
         settings = line(f"rfc2217://127.0.0.1:{port}", baud=baud)
-        assert await asyncio.to_thread(read, lambda: SerialTransport.connect(settings)) == expected()
-        assert wire.client.speed == (termios.B300 if baud == 300 else termios.B19200)
+        found = Looking(wire)
+        assert await asyncio.to_thread(read, lambda: found.connect(settings)) == expected()
+        assert found.speed == (termios.B300 if baud == 300 else termios.B19200)
 
 
 @pytest.mark.parametrize("baud", [300, 19200])
@@ -92,8 +112,9 @@ async def test_a_client_over_rfc_2217_to_pyserials_server(baud: int) -> None:
     with Wire() as wire, running(pyserials_server(wire.client.path, port), port):
         async with served(line(wire.meter.path)):
             settings = line(f"rfc2217://127.0.0.1:{port}", baud=baud)
-            assert await asyncio.to_thread(read, lambda: SerialTransport.connect(settings)) == expected()
-            assert wire.client.speed == (termios.B300 if baud == 300 else termios.B19200)
+            found = Looking(wire)
+            assert await asyncio.to_thread(read, lambda: found.connect(settings)) == expected()
+            assert found.speed == (termios.B300 if baud == 300 else termios.B19200)
 
             async def connect() -> AsyncSerialTransport:
                 return await AsyncSerialTransport.connect(settings)

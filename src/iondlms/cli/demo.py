@@ -26,8 +26,10 @@ __all__ = ["demo"]
 
 _HOURS: Final = 25  # a day, and the hour that the clock needs to come to it
 _FILL_S: Final = 2.0  # of our time
-_CUT: Final = (0.35, 0.39)  # of the way: an hour without power, so that status words have something to say
+_CUT: Final = 0.35  # of the way: an hour without power, so that status words have something to say
+_OUTAGE_MS: Final = 3_600_000
 _LANDING: Final = (
+    (8000.0, 1_800_000),
     (2000.0, 600_000),
     (20.0, 5_000),
     (1.0, 0),
@@ -90,14 +92,18 @@ async def _fill(host: MeterHost, begin_ms: int) -> None:
     meter, loop = host.meter, asyncio.get_running_loop()
     span_ms = _HOURS * 3_600_000
 
-    async def until(part: float) -> float:
-        while (left := begin_ms + part * span_ms - meter.present_ms(loop.time())) > 0:
+    async def until(utc_ms: float) -> float:
+        while (left := utc_ms - meter.present_ms(loop.time())) > 0:
             await asyncio.sleep(left / 1000 / meter.speed)
         return loop.time()
 
-    meter.power_down(await until(_CUT[0]))
-    meter.power_up(await until(_CUT[1]))
-    # Ever slower towards the end: on the fast clock a millisecond too late is most of a minute.
+    dark = await until(begin_ms + _CUT * span_ms)
+    meter.power_down(dark)
+    back_ms = meter.present_ms(dark) + _OUTAGE_MS
+    await until(back_ms)
+    # At its time, and not now: a busy machine wakes us later, and a millisecond is most of a minute.
+    meter.power_up(meter.now_at(back_ms))
+    # Ever slower towards the end, for the same reason.
     for speed, left_ms in _LANDING:
         while (left := _now_ms() - meter.present_ms(loop.time()) - left_ms) > 0:
             await asyncio.sleep(left / 1000 / meter.speed)

@@ -89,7 +89,7 @@ class Lane:
         if self.random.random() < 0.5:
             return self.random.uniform(0.02, 0.4)
         present = time.time() + self.offset.total_seconds()
-        return 1 - present % 1 + self.random.uniform(-0.01, 0.05)
+        return max(0.0, 1 - present % 1 + self.random.uniform(-0.01, 0.05))
 
     def read_and_set(self, url: str, sets: bool) -> None:
         """Read the newest rows over and over, set the clock forward once; until the meter is dead."""

@@ -254,6 +254,14 @@ def test_a_column_that_is_small_at_its_ends_alone_is_not_looked_up() -> None:
     assert first[0] is not again[0]
 
 
+def test_integers_of_one_buffer_are_taken_as_they_are_needed() -> None:
+    octets = buffer(*((stamp(n), make.double_long(n)) for n in range(5)))
+    rows = typed_profile(octets, shape(CLOCK, ENERGY)).rows
+    assert isinstance(rows, of_profiles.ProfileRows)
+    assert [row.values for row in rows] == [(Decimal(n),) for n in range(5)]
+    assert not rows._columns, "no whole column was made"
+
+
 def test_an_empty_column_has_no_decimals() -> None:
     empty: tuple[Sequence[Any], ...] = ([], (), array("i"), array("d"))
     assert [list(decimals(cells, -3)) for cells in empty] == [[], [], [], []]

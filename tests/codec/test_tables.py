@@ -237,7 +237,6 @@ def test_octets_are_the_strings_that_stand_there(
         int.from_bytes(bytes(string[at] for at in places)) for string in expected
     ]
     assert Octets.of(expected, width) == expected
-    assert found.packed() == b"".join(expected)
     assert found.turned() == b"".join(bytes(string[at] for string in expected) for at in range(width))
     assert Octets.of_turned(found.turned(), width) == expected
 

@@ -18,7 +18,7 @@ from tests.meter.bench import AARQ, ASSOCIATION, LOAD_PROFILE, SERVER, START_MS,
 from iondlms.client import Client
 from iondlms.hdlc.frame import build
 from iondlms.ion.log import RowFormat
-from iondlms.meter import MeterHost, load
+from iondlms.meter import MeterHost, foreseen, load
 from iondlms.meter.foreseen import Foreseen
 from iondlms.meter.service import Association, LinkLimits
 from iondlms.store import Store
@@ -211,6 +211,22 @@ def test_what_is_foreseen_is_answered_as_what_is_read(bench: Bench, script: list
         # The AARQ, the GET, and each request for a block, the one that comes too late included.
         assert ends.followed == 2 + len(script)
         assert ends.foreseen == min(len(script), ends.number - 1)
+
+
+def test_what_is_said_of_blocks_is_made_once_for_transfers_that_are_alike(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: dict[Any, Any] = {}
+    monkeypatch.setattr(foreseen, "_ladder", lambda *kind: kept.setdefault(kind, {}))
+    made = []
+    for _ in range(2):
+        ends = Ends(bench)
+        for _ in range(6):
+            ends.say(ends.next_block())
+        assert ends.foreseen == 6
+        made.append([id(rung) for ladder in kept.values() for rung in ladder.values()])
+    assert made[0] == made[1]
+    assert len(made[0]) == 6
 
 
 def test_blocks_that_take_more_than_a_frame_are_not_foreseen() -> None:

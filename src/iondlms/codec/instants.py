@@ -181,8 +181,8 @@ def date_times(local_ms: list[int], tail: bytes) -> Octets:
 def step_of(column: bytes) -> int:
     """Return how far apart the instants of a column are (8 octets, lowest first); 0 where not all alike.
 
-    Found out by one subtraction of the whole column from itself, an instant further: in C, and a thirtieth of
-    the time of looking at each. As unsigned and of 56 bits no difference borrows from the next.
+    Found out by one subtraction of the whole column from itself, an instant further: in C, and a third of the
+    time of looking at each. As unsigned and of 56 bits no difference borrows from the next.
     """
     count = len(column) // 8
     if count < 3 or column[7::8].strip(b"\0"):

@@ -49,17 +49,8 @@ class Octets(Sequence[bytes]):
         begin = self.start + place
         return self.data[begin : begin + self._count * self.stride : self.stride]
 
-    def packed(self) -> bytes:
-        """Return them side by side."""
-        if self.stride == self.width:
-            return self.data[self.start : self.start + self._count * self.width]
-        octets = bytearray(self._count * self.width)
-        for place in range(self.width):
-            octets[place :: self.width] = self.at(place)
-        return bytes(octets)
-
     def turned(self) -> bytes:
-        """Return the first octets of all strings, then the second ones, and so on: quicker than `packed`."""
+        """Return the first octets of all strings, then the second ones, and so on."""
         return b"".join(map(self.at, range(self.width)))
 
     @classmethod

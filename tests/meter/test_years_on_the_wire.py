@@ -17,8 +17,8 @@ from iondlms.acse import MechanismName, Policy
 from iondlms.codec.axdr import NULL, Data, Tag
 from iondlms.ion import IonMeter
 from iondlms.meter import MeterEndpoint
-from iondlms.meter.endpoint import PortSetup
 from iondlms.meter.objects import Presentation, logical_device
+from iondlms.meter.served import PortSetup
 from iondlms.meter.service import Application, ClientAccess
 from iondlms.xdlms.initiate import Conformance
 

@@ -7,57 +7,22 @@ the return value. Nothing here waits, and nothing that is received makes it rais
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal
 
 from iondlms.hdlc import Deframer, Event, Frame, Kind, Reaction, Secondary
 from iondlms.meter.foreseen import Foreseen
 from iondlms.meter.refusals import Cause, refusal
+from iondlms.meter.served import PortSetup, Served
 from iondlms.meter.service import MANAGEMENT_LOGICAL_DEVICE, Application, Association, LinkLimits
-from iondlms.wrapper import NO_STATION, Oversized, Wpdu, WrapperDeframer
+from iondlms.meter.wrapper_line import WrapperLine
 
-__all__ = ["Framing", "MeterEndpoint", "PortSetup", "framing_of"]
-
-Framing = Literal["auto", "hdlc", "wrapper"]
+__all__ = ["MeterEndpoint", "framing_of"]
 
 _FLAG: Final = 0x7E
 _LSDU: Final = Event.LSDU  # of an enum's class each member is looked up by a function
 _WRAPPER_START: Final = b"\x00\x01"
-_LARGEST_WPDU: Final = 0xFFFF
 _STILL: Final = (b"\xc0", b"\x62")  # how GET and RLRQ begin, which leave the meter as it is
 _TOO_LONG: Final = refusal(Cause.TOO_LONG)
-
-
-class PortSetup(NamedTuple):
-    """The settings of one port that concern the protocol."""
-
-    name: str = "ETHERNET"
-    unit_id: int = 100
-    framing: Framing = "auto"
-    rx_timeout_s: float = 1.5  # silence inside a frame that ends it
-    inactivity_s: float = 120.0  # silence that ends links and associations
-    max_pdu: int = 1024  # octets of APDU taken over the wrapper
-    silent_before_snrm: bool = False  # say nothing, instead of DM, to a frame before SNRM
-
-
-class Supply(Protocol):
-    """What an endpoint must know of a meter's power; attributes, for they are looked at with each frame."""
-
-    powered: bool  # whether there is power
-    outages: int  # how many losses of it are over
-
-
-class Served(Protocol):
-    """What an endpoint asks of the meter behind it."""
-
-    @property
-    def supply(self) -> Supply:
-        """Its power: without it, it is deaf and forgets its links."""
-
-    def pass_time(self, now: float) -> None:
-        """Let everything happen that is due."""
-
-    def application(self, port: str) -> Application:
-        """Return what the associations on a port share."""
 
 
 class MeterEndpoint:
@@ -84,7 +49,7 @@ class MeterEndpoint:
         self._outages = self._supply.outages  # that it knows of
         self._heard = now  # when the last octet came or went
         self._prefix = b""  # octets that do not tell yet which framing they are of
-        self._line: _HdlcLine | _WrapperLine | None = None
+        self._line: _HdlcLine | WrapperLine | None = None
         self.idle = False  # the inactivity time-out has passed
         self.closed = False  # nothing that comes can be understood any more
         if setup.framing != "auto":
@@ -204,8 +169,8 @@ class MeterEndpoint:
             self._line.flush()
             self._line.abort()
 
-    def _make_line(self, framing: Literal["hdlc", "wrapper"]) -> _HdlcLine | _WrapperLine:
-        made = _HdlcLine if framing == "hdlc" else _WrapperLine
+    def _make_line(self, framing: Literal["hdlc", "wrapper"]) -> _HdlcLine | WrapperLine:
+        made = _HdlcLine if framing == "hdlc" else WrapperLine
         return made(self._meter, self._application, self._setup)
 
 
@@ -353,67 +318,3 @@ class _HdlcLine:
         if not self._silent_before_snrm or frame.kind is Kind.DISC or frame.kind is Kind.SNRM:
             return False
         return frame.source[0] >> 1 not in self._secondary.clients
-
-
-class _WrapperLine:
-    """WPDUs of all clients on one connection."""
-
-    __slots__ = ("_application", "_associations", "_deframer", "_limits", "_meter")
-
-    half_frame = False  # a WPDU may take its time: TCP loses nothing
-    foreseen: Final = None
-
-    def __init__(self, meter: Served, application: Application, setup: PortSetup) -> None:
-        self._meter = meter
-        self._application = application
-        self._deframer = WrapperDeframer(setup.max_pdu)
-        self._associations: dict[int, Association] = {}  # by client SAP, of the SAPs that exist
-        self._limits = LinkLimits(setup.max_pdu, 0, _LARGEST_WPDU)
-
-    @property
-    def broken(self) -> bool:
-        return self._deframer.broken
-
-    @property
-    def linked(self) -> bool:
-        return bool(self._associations)
-
-    @property
-    def in_frame(self) -> bool:
-        return self._deframer.pending
-
-    @property
-    def counters(self) -> Mapping[str, int]:
-        deframer = self._deframer
-        return {"frames": deframer.wpdus, "errors": deframer.empty + deframer.oversized}
-
-    def flush(self) -> None:
-        pass
-
-    def abort(self) -> None:
-        self._associations.clear()
-
-    def follow(self, data: bytes, now: float) -> None:  # noqa: ARG002
-        return None
-
-    def receive(self, data: bytes, now: float) -> bytes:
-        return b"".join([self._answer(wpdu, now) for wpdu in self._deframer.feed(data)])
-
-    def _answer(self, wpdu: Wpdu | Oversized, now: float) -> bytes:
-        if wpdu.destination != MANAGEMENT_LOGICAL_DEVICE or wpdu.source == NO_STATION:
-            return b""
-        if isinstance(wpdu, Oversized):
-            return b"" if _TOO_LONG is None else wpdu.reply(_TOO_LONG)
-        self._meter.pass_time(now)
-        apdu = self._association(wpdu.source).handle(wpdu.apdu, self._limits)
-        self._meter.pass_time(now)  # what it has logged is kept at once: a refused SET, an AARQ
-        return b"" if apdu is None else wpdu.reply(apdu)
-
-    def _association(self, client_sap: int) -> Association:
-        association = self._associations.get(client_sap)
-        if association is None:
-            association = Association(self._application, client_sap)
-            # Only SAPs that can be associated are remembered: a port number is chosen by the peer.
-            if client_sap in self._application.clients:
-                self._associations[client_sap] = association
-        return association

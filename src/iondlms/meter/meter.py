@@ -22,13 +22,14 @@ from iondlms.ion.recorder import DataRecorderSetup, memory_log
 from iondlms.ion.source import Source
 from iondlms.ion.state import Pending, Saved
 from iondlms.meter.config import Config, PortSection
-from iondlms.meter.endpoint import MeterEndpoint, PortSetup
+from iondlms.meter.endpoint import MeterEndpoint
 from iondlms.meter.fault_rules import FaultRule
 from iondlms.meter.fault_sections import rules_for
 from iondlms.meter.faults import MeterFaults
 from iondlms.meter.framework import device_name, framework_of, source_of
 from iondlms.meter.objects import CLOCK, Presentation, logical_device
 from iondlms.meter.reload import Change, When, at_once, changes_between, coming_back, without
+from iondlms.meter.served import PortSetup
 from iondlms.meter.service import Application, ClientAccess
 from iondlms.xdlms.initiate import Conformance
 

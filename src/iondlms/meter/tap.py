@@ -10,18 +10,17 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal, NamedTuple, Protocol
 
-from iondlms.errors import DataAccessResult, DecodeError
+from iondlms.errors import DecodeError
 from iondlms.hdlc import Deframer, Frame, Kind, ServerAddress
 from iondlms.hdlc.frame import POLL, Control, build
 from iondlms.hdlc.transfer import COMMAND_LLC
-from iondlms.meter.endpoint import Framing, framing_of
-from iondlms.meter.fault_rules import ArmedRule, FaultRule, Heard
+from iondlms.meter.endpoint import framing_of
+from iondlms.meter.fault_answers import GET_NEXT, not_ready, refusal_by
+from iondlms.meter.fault_rules import ArmedRule, Heard
 from iondlms.meter.faults import MeterFaults
+from iondlms.meter.served import Framing
 from iondlms.ports.endpoint import Endpoint
 from iondlms.wrapper import Oversized, Wpdu, WrapperDeframer
-from iondlms.xdlms.exception import ExceptionResponse, ServiceError, StateError
-from iondlms.xdlms.get import GetResponseNormal, GetResponseWithDatablock
-from iondlms.xdlms.set import SetResponseNormal
 
 __all__ = ["Tap", "TappedEndpoint"]
 
@@ -30,7 +29,6 @@ _LARGEST_WPDU: Final = 0xFFFF
 # More than any link takes (128): what is that long gets FRMR from a station that has a link.
 _TOO_LONG: Final = bytes(129)
 _TAGS: Final = {0x60: "aarq", 0x62: "rlrq", 0xC0: "get", 0xC1: "set", 0xC3: "action"}
-_GET_NEXT: Final = b"\xc0\x02"
 _NORMAL: Final = frozenset((b"\xc0\x01", b"\xc1\x01"))  # have a descriptor where it is looked for
 _SERVICES: Final = {Kind.SNRM: "snrm", Kind.DISC: "disc", Kind.RR: "rr"}
 
@@ -284,7 +282,7 @@ class TappedEndpoint:
 
     def _service(self, client: int, apdu: bytes) -> tuple[str, bytes, int]:
         """Return what is asked for, of which object and attribute."""
-        if apdu.startswith(_GET_NEXT):
+        if apdu.startswith(GET_NEXT):
             return ("get_next", *self._asked.get(client, (b"", 0)))
         service = _TAGS.get(apdu[0], "other") if apdu else "other"
         if apdu[:2] not in _NORMAL or len(apdu) < 12:
@@ -316,7 +314,7 @@ class TappedEndpoint:
         elif not silent:
             answer = self._served(heard, faults, striking, now)
             if busy is not None:
-                answer = _not_ready(answer)
+                answer = not_ready(answer)
             answer = self._befallen(answer, striking, now)
         if self._tap.shared:
             faults.settle(now)
@@ -344,7 +342,7 @@ class TappedEndpoint:
                 return self._disconnected(heard.frame, armed, now)
             case "frmr":
                 return self._rejected(heard.frame, armed, now)
-        faults.instead.answer = lambda apdu: _refusal(apdu, rule)
+        faults.instead.answer = lambda apdu: refusal_by(apdu, rule)
         try:
             return self._inner.receive_data(heard.octets, now)
         finally:
@@ -418,33 +416,3 @@ class _Gone:
 
 
 _GONE: Final = _Gone()
-
-
-def _not_ready(answer: bytes) -> bytes:
-    """Return RNR for an answer that is I or RR.
-
-    What was asked is taken and done, and the answer kept: it goes out at the first poll afterwards.
-    """
-    frames = Deframer().feed(answer)
-    return b"".join(
-        build(
-            frame.destination,
-            frame.source,
-            Control.receive_number(frame.control) << 5 | POLL | Control.RNR,
-        )
-        if frame.kind in (Kind.I, Kind.RR)
-        else build(frame.destination, frame.source, frame.control, frame.information, frame.segmented)
-        for frame in frames
-    )
-
-
-def _refusal(apdu: bytes, rule: FaultRule) -> bytes:
-    """Return the APDU that refuses another as a rule says."""
-    if rule.action == "exception" or len(apdu) < 3:
-        return ExceptionResponse(StateError(rule.state_error), ServiceError(rule.service_error)).encode()
-    invoke, result = apdu[2], DataAccessResult(rule.result)
-    if apdu.startswith(_GET_NEXT):
-        return GetResponseWithDatablock(invoke, True, int.from_bytes(apdu[3:7], "big"), result).encode()
-    if apdu[0] == 0xC0:
-        return GetResponseNormal(invoke, result).encode()
-    return SetResponseNormal(invoke, result).encode()

@@ -180,6 +180,8 @@ def test_bad_files(tmp_path: Path, content: bytes, message: str, settings: list[
         ("[clock]\ntrusted = 'no'\n", ":2: clock.trusted: 'no' is neither true nor false"),
         ("[clock]\ntrusted = 1\n", ":2: clock.trusted: 1 is neither true nor false"),
         ("[power_meter]\nrollover = 'x'\n", ":2: power_meter.rollover: 'x' is no whole number"),
+        ("[load_profile]\ndepth = '4'\n", ":2: load_profile.depth: '4' is text; write it without quotes"),
+        ("[source]\nlatitude = '4e1'\n", ":2: source.latitude: '4e1' is text; write it without quotes"),
     ],
 )
 def test_what_was_given_and_what_is_wanted(tmp_path: Path, content: str, message: str) -> None:

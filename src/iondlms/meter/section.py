@@ -110,14 +110,19 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_switch(cls, value: object, info: ValidationInfo) -> object:
-        # Python counts with true as with 1, and pydantic follows it.
-        if isinstance(value, bool):
-            annotation = cls.model_fields[str(info.field_name)].annotation
-            kinds = get_args(annotation) or (annotation,)
-            whole = int in kinds or any(type(each) is int for each in kinds)
-            if bool not in kinds and (whole or float in kinds):
-                raise ValueError(f"{_shown(value)} is {_WANTED['int_type' if whole else 'float_type']}")
+    def _as_written(cls, value: object, info: ValidationInfo) -> object:
+        # Python counts with true as with 1, and pydantic follows it; it also reads numbers out of texts.
+        if not isinstance(value, bool) and type(value) is not str:
+            return value
+        field = cls.model_fields[str(info.field_name)]
+        kinds = get_args(field.annotation) or (field.annotation,)
+        whole = int in kinds or any(type(each) is int for each in kinds)
+        if type(value) is str:
+            reads_texts = any(isinstance(each, BeforeValidator) for each in field.metadata)
+            if (whole or float in kinds) and str not in kinds and not reads_texts and _is_number(value):
+                raise ValueError(f"{_shown(value)} is text; write it without quotes")
+        elif bool not in kinds and (whole or float in kinds):
+            raise ValueError(f"{_shown(value)} is {_WANTED['int_type' if whole else 'float_type']}")
         return value
 
     def faults_within(self, wrong: frozenset[str]) -> Iterator[ValidationError]:  # noqa: ARG002
@@ -150,6 +155,14 @@ class Section(BaseModel):
             if any(getattr(item, "func", None) is _duration for item in field.metadata):
                 properties[name] = _or_text(properties[name])
         return made
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _or_text(described: JsonSchemaValue) -> JsonSchemaValue:

@@ -68,7 +68,7 @@ async def test_a_device() -> None:
             assert lines[0].startswith("SCH8650W0100A001 answers at ")
             assert "HDLC, unit 100, 9600 8N1" in lines[0]
             assert lines[1:3] == ["  client 16: reads", "  client 1: wants a password"]
-            assert lines[-1].strip() == url
+            assert lines[-1] == f"  '{url}'"  # as a shell takes it
             assert "9600 8N1: 5 addresses" in done.stderr
 
             def read() -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any, get_args
 
 import click
@@ -159,7 +160,7 @@ def _told(found: Found) -> str:
     apart = _apart(found)
     if apart is not None:
         lines.append(f"  clock {abs(apart):.1f} s {'ahead' if apart >= 0 else 'behind'}")
-    return "\n".join([*lines, f"  {target}"])
+    return "\n".join([*lines, f"  {quote(str(target))}"])  # as a shell takes it
 
 
 def _apart(found: Found) -> float | None:

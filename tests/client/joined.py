@@ -77,6 +77,7 @@ class Scripted:
     """An endpoint that answers each chunk by a function; for what no meter of ours says."""
 
     idle = False
+    later = None
 
     def __init__(self, answer: Callable[[bytes], bytes | None]) -> None:
         self._answer = answer

@@ -11,6 +11,7 @@ from tests.client.joined import START, make_meter
 
 from iondlms.client import Client, ClosedAtOnce, NoAnswer, NotDlms, blocking, connect
 from iondlms.errors import PortError
+from iondlms.later import Later
 from iondlms.ports.tcp import TcpPort
 
 
@@ -51,6 +52,11 @@ class _Shifted:
     @property
     def closed(self) -> bool:
         return bool(self._endpoint.closed)
+
+    @property
+    def later(self) -> Later | None:
+        later: Later | None = self._endpoint.later
+        return later
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "hdlc", "wrapper"])

@@ -18,6 +18,7 @@ from iondlms.cosem import Access, AssociationLn, Interface
 from iondlms.errors import OtherReason
 from iondlms.hdlc.frame import build, fcs16
 from iondlms.hdlc.parameters import LinkParameters
+from iondlms.later import Later
 from iondlms.meter import Meter, opening
 from iondlms.meter.objects import ClockView, _LogBuffer
 from iondlms.meter.opening import ClientAccess
@@ -55,6 +56,10 @@ class Broken:
     @property
     def closed(self) -> bool:
         return self._inner.closed
+
+    @property
+    def later(self) -> Later | None:
+        return self._inner.later
 
 
 def frames(octets: bytes) -> list[bytes]:

@@ -15,6 +15,7 @@ from iondlms.conformance.line import TcpLine
 from iondlms.conformance.suites.selection import Fixture
 from iondlms.conformance.verdict import Verdict
 from iondlms.errors import PortError
+from iondlms.later import Later
 from iondlms.meter import Meter as VirtualMeter
 
 LOOKS = 500
@@ -102,6 +103,10 @@ class Stuck:
     @property
     def closed(self) -> bool:
         return self._endpoint.closed
+
+    @property
+    def later(self) -> Later | None:
+        return self._endpoint.later
 
 
 def test_a_meter_that_needs_the_time_out_has_it() -> None:

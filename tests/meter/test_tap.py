@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
+from tests.meter.bench import Transport
+from tests.meter.slow_disk import CONFIG, SUCCESS, Line, SlowDisk, meter_on, set_time
 from tests.meter.suffering import LOAD_PROFILE, START, Bench
 
 from iondlms.errors import LocalError
 from iondlms.hdlc import Deframer, Frame, Kind
 from iondlms.hdlc.frame import POLL, Control, build
 from iondlms.ion import Flow
+from iondlms.meter import MeterEndpoint
 from iondlms.meter.fault_rules import FaultRule, Heard
+from iondlms.meter.fault_sections import FaultRuleSection
 from iondlms.meter.tap import Tap, TappedEndpoint
 from iondlms.ports.bus import BusEndpoint
 from iondlms.ports.modem import ModemEndpoint, ModemSetup, ModemState
@@ -289,3 +294,219 @@ def test_a_rule_whose_instant_has_passed_waits_for_its_next_turn() -> None:
     with bench.client() as client:
         client.get(LOAD_PROFILE)
     assert bench.now == 0
+
+
+# --- an answer that waits for a disk ------------------------------------------------------------------
+
+
+class Slow:
+    """A tapped line of a meter that has to write before it answers a SET; the link is open."""
+
+    def __init__(self, transport: Transport = "hdlc", **rule: Any) -> None:
+        self.disk, self.line = SlowDisk(), Line(transport)
+        self.disk.make(CONFIG)
+        faults = self.disk.meter.faults
+        self.tap = Tap(
+            "ETHERNET", {17: faults}, lambda now: self.disk.meter.endpoint(now=now), framing="auto"
+        )
+        self.endpoint = self.tap.make(1000.0)
+        self.endpoint.receive_data(self.line.open(), 1000.0)
+        self.twin, self.other = fast(self.line.transport)
+        if rule:
+            self.arm(**rule)
+
+    def arm(self, **rule: Any) -> None:
+        self.disk.meter.faults.arm(FaultRuleSection.model_validate(rule).rule(), 1000.0)
+
+    def ask(self, *what: str) -> bytes:
+        return b"".join(self.endpoint.receive_data(self.line(each), 1000.0) for each in what)
+
+    def plain(self, *what: str) -> list[bytes]:
+        """What a meter says that has no faults and need not wait."""
+        return [self.twin.receive_data(self.other(each), 1000.0) for each in what]
+
+    def answer(self, now: float = 1000.0) -> bytes:
+        self.disk.settle()
+        return self.endpoint.handle_timeout(now)
+
+    def state(self) -> tuple[int, str]:
+        told = self.disk.meter.faults.told(1000.0)[0]
+        return told["fired"], told["state"]
+
+
+def fast(transport: Transport) -> tuple[MeterEndpoint, Line]:
+    disk, line = SlowDisk(), Line(transport)
+    endpoint = meter_on(disk)
+    disk.slow = False
+    endpoint.receive_data(line.open(), 1000.0)
+    return endpoint, line
+
+
+@pytest.mark.parametrize(
+    ("rule", "left"),
+    [
+        ({"action": "drop"}, lambda octets: b""),
+        ({"action": "damage", "octet": 5, "mask": 255}, lambda o: o[:5] + bytes((o[5] ^ 255,)) + o[6:]),
+        ({"action": "double"}, lambda octets: octets * 2),
+        ({"action": "truncate"}, lambda octets: octets[: len(octets) // 2]),
+        ({"action": "truncate", "octets": 3}, lambda octets: octets[:3]),
+    ],
+    ids=["drop", "damage", "double", "half", "3 octets"],
+)
+@pytest.mark.parametrize("transport", ["hdlc", "wrapper"])
+def test_an_answer_that_waits_is_befallen_when_it_comes_and_none_of_those_behind_it(
+    rule: dict[str, Any], left: Callable[[bytes], bytes], transport: Transport
+) -> None:
+    slow = Slow(transport, service="set", **rule)
+    assert slow.ask("set") == b""
+    assert slow.endpoint.later is slow.disk.steps[0]
+    # The rule has struck as often as it may, and nobody watches any more.
+    assert slow.tap.armed == 0
+    assert slow.ask("get", "clock") == b""
+    assert slow.endpoint.follow(slow.line("rlrq"), 1000.0) is None
+    assert slow.endpoint.receive_data(slow.line.last, 1000.0) == b""
+    befallen, *others = slow.plain("set", "get", "clock", "rlrq")
+    assert slow.endpoint.handle_timeout(1000.0) == b""
+    assert slow.answer() == left(befallen) + b"".join(others)
+    assert slow.endpoint.later is None
+    assert slow.state() == (1, "done")
+    slow.ask("aarq")
+    slow.plain("aarq")
+    assert slow.ask("set") == b""
+    assert slow.answer() == slow.plain("set")[0]
+
+
+@pytest.mark.parametrize("transport", ["hdlc", "wrapper"])
+def test_an_answer_that_waits_can_be_late_as_well(transport: Transport) -> None:
+    slow = Slow(transport, action="delay", duration="5s", service="set")
+    assert slow.ask("set", "get") == b""
+    answer, behind = slow.plain("set", "get")
+    assert slow.answer(1002.0) == behind
+    assert slow.endpoint.next_deadline() == 1007.0 if transport == "wrapper" else True
+    assert slow.endpoint.handle_timeout(1006.9) == b""
+    assert slow.endpoint.handle_timeout(1007.0) == answer
+
+
+def test_a_busy_meter_says_so_when_it_has_written_and_answers_at_the_next_poll() -> None:
+    slow = Slow(action="busy", duration="10s", service="set")
+    assert slow.ask("set") == b""
+    (answer,) = slow.plain("set")
+    assert kinds(slow.answer()) == [Kind.RNR]
+    slow.line.clients[1] = slow.line.clients[1][0], 1  # the answer has not come
+    poll = slow.line("rr")
+    assert kinds(slow.endpoint.receive_data(poll, 1001.0)) == [Kind.RNR]
+    assert slow.endpoint.receive_data(poll, 1010.0) == answer
+
+
+@pytest.mark.parametrize("every", [None, "1h"])
+def test_a_rule_is_taken_back_where_an_answer_that_waited_comes_to_nothing(every: str | None) -> None:
+    slow = Slow()
+    turn = {} if every is None else {"at": START.isoformat(), "every": every}
+    slow.arm(action="drop", service="set", **turn)
+    send, receive = slow.line.clients[1]
+    asked = bytes.fromhex("E6E600" + set_time(5))
+    unpolled = slow.line.frame(1, receive << 5 | send << 1, asked)
+    if every is not None:
+        slow.disk.meter.advance(1000.0 + 3600.0)
+    now = 1000.0 if every is None else 4600.0
+    if every is not None:
+        slow.endpoint.receive_data(slow.line.open(), now)
+    assert slow.endpoint.receive_data(unpolled, now) == b""
+    assert slow.endpoint.later is not None
+    assert slow.answer(now) == b""
+    slow.line.clients[1] = send + 1, receive
+    assert SUCCESS in slow.endpoint.receive_data(slow.line("rr"), now)
+    assert slow.tap.armed == (every is None), "it is on the watch again"
+    fired, state = slow.state()
+    assert fired == 0
+    if every is None:
+        assert state == "armed"
+        slow.line.clients[1] = send + 1, receive + 1
+        slow.line.minutes = 60
+        assert slow.ask("set") == b""
+        assert slow.answer() == b""
+        assert slow.state() == (1, "done")
+
+
+@pytest.mark.parametrize("transport", ["hdlc", "wrapper"])
+def test_a_connection_that_is_cut_while_an_answer_waits_is_closed_and_silent(transport: Transport) -> None:
+    slow = Slow(transport, action="double", service="set")
+    assert slow.ask("set", "get") == b""
+    slow.disk.meter.faults.cut_power(5.0, 1001.0)
+    assert slow.endpoint.closed
+    assert slow.endpoint.later is None
+    assert not slow.endpoint._behind, "nobody keeps what will never be answered"
+    assert slow.answer(1002.0) == b""
+    slow.disk.meter.advance(1010.0)
+    assert slow.endpoint.receive_data(slow.line("get"), 1010.0) == b""
+    line = Line(transport)
+    assert slow.tap.make(1011.0).receive_data(line.open(), 1011.0)
+
+
+@pytest.mark.parametrize("settled", [True, False])
+@pytest.mark.parametrize("transport", ["hdlc", "wrapper"])
+def test_what_is_behind_an_answer_that_is_gone_is_gone_too(transport: Transport, settled: bool) -> None:
+    slow = Slow(transport, action="double", service="set")
+    assert slow.ask("set", "get") == b""
+    if settled:
+        slow.disk.settle()
+    assert slow.endpoint.handle_timeout(1120.0) == b""
+    assert slow.endpoint.idle
+    assert slow.endpoint.later is None
+    assert slow.state() == (0, "armed")
+    assert slow.endpoint.receive_data(Line(transport).open(), 1130.0)
+
+
+def test_so_much_waits_behind_a_tapped_answer_and_no_more() -> None:
+    slow = Slow("wrapper", action="drop", service="set")
+    assert slow.ask("set", *["get"] * 1000) == b""
+    assert slow.answer() == slow.plain("set", "get")[1] * 64
+
+
+def test_a_request_that_waited_for_a_busy_meter_waits_for_its_disk_too() -> None:
+    slow = Slow("wrapper", action="busy", duration="5s", service="get")
+    slow.arm(action="double", service="set")
+    assert slow.ask("get") == b""
+    assert slow.endpoint.receive_data(slow.line("set"), 1005.0) == b""
+    assert slow.endpoint.handle_timeout(1005.0) == b""
+    answer, late = slow.plain("set", "get")
+    assert slow.answer(1006.0) == answer * 2 + late
+
+
+def test_of_two_that_wait_one_behind_the_other_each_has_its_own_fault() -> None:
+    slow = Slow("wrapper", action="double", service="set")
+    slow.arm(action="truncate", service="set", after=1, octets=4)
+    assert slow.ask("set", "set", "get") == b""
+    first, second, behind = slow.plain("set", "set", "get")
+    assert slow.answer() == first * 2
+    assert slow.endpoint.later is not None
+    assert slow.answer() == second[:4] + behind
+
+
+GARBAGE = bytes.fromhex("00020010000100010000")
+
+
+def test_what_came_before_a_wrapper_that_breaks_is_answered_once() -> None:
+    slow = Slow("wrapper", action="drop", service="rlrq")
+    (answer,) = slow.plain("get")
+    assert slow.endpoint.receive_data(slow.line("get") + GARBAGE, 1000.0) == answer
+    assert slow.endpoint.closed
+
+
+def test_what_came_before_a_wrapper_that_breaks_is_answered_once_its_answer_need_not_wait() -> None:
+    slow = Slow("wrapper", action="double", service="set")
+    octets = slow.line("set") + slow.line("get") + GARBAGE
+    assert slow.endpoint.receive_data(octets, 1000.0) == b""
+    assert not slow.endpoint.closed
+    answer, behind = slow.plain("set", "get")
+    assert slow.answer() == answer * 2 + behind
+    assert slow.endpoint.closed
+
+
+def test_a_wrapper_that_breaks_behind_an_empty_wpdu_closes_as_it_does_without_a_tap() -> None:
+    slow = Slow("wrapper", action="drop")
+    tapped, plain = slow.tap.make(1000.0), slow.disk.meter.endpoint(now=1000.0)
+    empty = bytes.fromhex("0001001000010000")
+    for endpoint in (tapped, plain):
+        assert endpoint.receive_data(empty + GARBAGE, 1000.0) == b""
+        assert endpoint.closed

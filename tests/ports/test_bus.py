@@ -8,11 +8,13 @@ from typing import ClassVar
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.meter.slow_disk import CONFIG, SUCCESS, Line, SlowDisk
 from tests.ports.reading import START, make_meter, read
 from tests.ports.telephone import CallingLine, HayesModem, Network, Subscriber
 
 from iondlms.errors import LocalError
-from iondlms.hdlc import Frame, Kind, ServerAddress
+from iondlms.hdlc import Deframer, Frame, Kind, ServerAddress
+from iondlms.later import Later
 from iondlms.meter.config import load
 from iondlms.meter.endpoint import MeterEndpoint
 from iondlms.meter.meter import Meter
@@ -200,6 +202,7 @@ class Answers:
     """A station that answers whatever it hears."""
 
     idle = False
+    later = None
     linked = True
     counters: ClassVar[Mapping[str, int]] = {}
 
@@ -354,3 +357,134 @@ def test_a_flag_alone_wakes_nobody() -> None:
     assert bus.next_deadline() == 121.0
     bus.receive_data(snrm(1)[:5], 2.0)
     assert bus.next_deadline() == 3.5
+
+
+class Writes:
+    """A station that says what it hears, once that is written, and has no link."""
+
+    idle = linked = False
+    counters: ClassVar[Mapping[str, int]] = {}
+
+    def __init__(self, now: float) -> None:
+        self.heard_at = now
+        self.later: Later | None = None
+        self._due = b""
+
+    def receive_frame(self, frame: Frame, now: float) -> bytes:
+        self._due, self.later = frame.encode(), Later()
+        return b""
+
+    def heard(self, now: float) -> None:
+        self.heard_at = now
+
+    def next_deadline(self) -> float | None:
+        return self.heard_at if self.later is not None and self.later.done else self.heard_at + 60.0
+
+    def handle_timeout(self, now: float) -> bytes:
+        if self.later is None or not self.later.done:
+            return b""
+        self.later = None
+        return self._due
+
+
+def writing_bus(count: int = 3) -> tuple[BusEndpoint, dict[int, list[Writes]]]:
+    made: dict[int, list[Writes]] = {unit: [] for unit in range(1, count + 1)}
+
+    def maker(unit: int) -> Callable[[float], Writes]:
+        def make(now: float) -> Writes:
+            made[unit].append(Writes(now))
+            return made[unit][-1]
+
+        return make
+
+    return BusEndpoint({unit: maker(unit) for unit in made}, 0.0), made
+
+
+def test_a_station_that_waits_is_not_forgotten_and_its_answer_goes_out() -> None:
+    bus, made = writing_bus()
+    assert bus.later is None
+    assert bus.receive_data(snrm(1), 0.0) == b""
+    (station,) = made[1]
+    assert bus.later is station.later
+    assert station.later is not None
+    assert bus.handle_timeout(60.0) == b""  # its time comes, and its answer waits still
+    station.later.settle()
+    deadline = bus.next_deadline()
+    assert deadline is not None
+    assert deadline <= 60.0
+    assert bus.handle_timeout(60.0) == snrm(1)
+    assert bus.later is None
+    bus.receive_data(snrm(1), 61.0)
+    assert len(made[1]) == 2, "once it has answered, it has nothing more to remember"
+
+
+def test_of_several_that_wait_the_first_that_has_written_answers_first() -> None:
+    bus, made = writing_bus()
+    told: list[int] = []
+    for unit in (1, 2, 3):
+        assert bus.receive_data(snrm(unit), 0.0) == b""
+    first, second, third = (made[unit][0].later for unit in (1, 2, 3))
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    later = bus.later
+    assert later is not None
+    assert bus.later is later, "as long as nothing changes it is the same"
+    later.then(lambda: told.append(1))
+    second.settle()
+    assert told == [1]
+    assert bus.handle_timeout(0.0) == snrm(2)
+    again = bus.later
+    assert again is not None
+    assert not again.done
+    again.then(lambda: told.append(2))
+    third.settle()
+    assert told == [1, 2]
+    assert bus.handle_timeout(0.0) == snrm(3)
+    assert bus.later is first
+    first.settle()
+    assert bus.handle_timeout(0.0) == snrm(1)
+    assert told == [1, 2]
+    assert bus.later is None
+
+
+def test_others_are_served_while_a_meter_on_their_line_writes() -> None:
+    disk, line = SlowDisk(), Line("hdlc")
+    disk.make(CONFIG)
+    meters = {17: at_meter(disk.meter), 2: at_unit(2)}
+    bus = BusEndpoint(meters, 1000.0)
+    assert bus.receive_data(line.open(), 1000.0)
+    assert bus.receive_data(line("set"), 1000.0) == b""
+    assert bus.later is disk.steps[0]
+    assert answers(bus.receive_data(snrm(2), 1001.0)) == (2, UA)
+    assert answers(bus.receive_data(frame(2, 0x53), 1002.0)) == (2, UA)
+    assert bus.handle_timeout(1002.0) == b""
+    assert bus.receive_data(line("get"), 1003.0) == b""
+    disk.settle()
+    said = bus.handle_timeout(1003.0)
+    assert SUCCESS in said
+    assert [Frame.decode(each).kind for each in cut(said)] == [Kind.I, Kind.I]
+    assert bus.later is None
+
+
+def cut(octets: bytes) -> list[bytes]:
+    return [each.encode() for each in Deframer().feed(octets)]
+
+
+@pytest.mark.parametrize("power", [True, False])
+def test_an_answer_that_is_gone_is_not_waited_for(power: bool) -> None:
+    disk, line = SlowDisk(), Line("hdlc")
+    disk.make(CONFIG)
+    bus = BusEndpoint({17: at_meter(disk.meter)}, 1000.0)
+    assert bus.receive_data(line.open(), 1000.0)
+    assert bus.receive_data(line("set"), 1000.0) == b""
+    if power:
+        disk.meter.power_down(1001.0)
+        disk.meter.power_up(1002.0)
+        disk.settle()
+        assert bus.handle_timeout(1003.0) == b""
+    else:
+        run_timers(bus, 1120.0)
+        disk.settle()
+    assert bus.later is None
+    assert answers(bus.receive_data(line("rr"), 1130.0)) == (17, DM)

@@ -125,6 +125,7 @@ def test_the_meters_side_does_not_hear_itself() -> None:
 
     class Listening:
         idle = closed = False
+        later = None
 
         def receive_data(self, data: bytes, now: float) -> bytes:
             heard.append(data)

@@ -18,6 +18,7 @@ class Repeater:
     """Answers every octet with itself, and says when it heard it."""
 
     idle = closed = False
+    later = None
 
     def __init__(self, baud: int = 0) -> None:
         self.heard: list[tuple[float, bytes]] = []

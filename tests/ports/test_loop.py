@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 import uvloop
 
-from iondlms.ports.loop import Alarm, settle
+from iondlms.later import Later
+from iondlms.ports.loop import Alarm, over, settle
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
@@ -94,3 +96,42 @@ def test_an_alarm_rings_at_the_earliest_time_it_was_given_since_it_was_cancelled
 
     (first,) = rung(loop, script, 1)
     assert 0.04 < first < 3.0
+
+
+def in_loop(loop: str, main: Coroutine[Any, Any, float]) -> float:
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        return runner.run(main)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_what_is_over_is_waited_for_no_more_and_those_who_were_first_are_told_first(loop: str) -> None:
+    told: list[str] = []
+
+    async def main() -> float:
+        begin = asyncio.get_running_loop().time()
+        await over(None, 10.0)
+        done = Later()
+        done.settle()
+        await over(done, 10.0)
+        later = Later()
+        later.then(lambda: told.append("first"))
+        asyncio.get_running_loop().call_soon(later.settle)
+        await over(later, 10.0)
+        told.append("over")
+        return asyncio.get_running_loop().time() - begin
+
+    assert in_loop(loop, main()) < 5.0
+    assert told == ["first", "over"]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_what_does_not_end_is_waited_for_so_long_and_may_end_afterwards(loop: str) -> None:
+    later = Later()
+
+    async def main() -> float:
+        begin = asyncio.get_running_loop().time()
+        await over(later, 0.05)
+        return asyncio.get_running_loop().time() - begin
+
+    assert 0.04 < in_loop(loop, main()) < 5.0
+    later.settle()

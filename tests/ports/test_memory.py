@@ -27,6 +27,8 @@ class Parrot:
     def octets(self) -> bytes:
         return b"".join([octets for _, octets in self.heard])
 
+    later = None
+
     @property
     def closed(self) -> bool:
         return self._closes_after is not None and len(self.heard) >= self._closes_after

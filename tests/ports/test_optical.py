@@ -408,6 +408,7 @@ def test_another_meter_stays_silent() -> None:
 
 class Silent:
     idle = closed = False
+    later = None
 
     def receive_data(self, data: bytes, now: float) -> bytes:
         return b""

@@ -6,19 +6,23 @@ import asyncio
 import logging
 import threading
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.ports.ptys import Pty, Wire
 from tests.ports.reading import URL, endpoint, expected, make_meter, read
-from tests.ports.serial_line import LONG_S, SNRM, UA, answer, line, served
+from tests.ports.serial_line import LONG_S, SNRM, UA, answer, line, served, until
 
 from iondlms.client import Client
 from iondlms.errors import PortError
 from iondlms.hdlc import Frame
-from iondlms.ports import Endpoint
+from iondlms.later import Later
+from iondlms.ports import Endpoint, serial_port
 from iondlms.ports.serial import AsyncSerialTransport, Framing, SerialTransport
+from iondlms.ports.serial_port import SerialPort
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -121,6 +125,7 @@ async def test_half_a_frame_is_ended_by_the_endpoints_timer() -> None:
 async def test_seven_bits_by_software() -> None:
     class Capitals:
         idle = closed = False
+        later = None
 
         def receive_data(self, data: bytes, now: float) -> bytes:
             return data.upper()
@@ -168,6 +173,7 @@ async def test_a_bug_of_ours_costs_the_links_and_not_the_port(caplog: pytest.Log
 
     class Broken:
         idle = closed = False
+        later = None
 
         def receive_data(self, data: bytes, now: float) -> bytes:
             raise RuntimeError("a bug")
@@ -248,3 +254,97 @@ async def test_a_client_whose_device_goes_says_so() -> None:
                 bline.send(b"x")
             bline.close()
             bline.close()
+
+
+# --- an answer that waits -------------------------------------------------------------------------------
+
+
+class Writer:
+    """An endpoint that says what it hears, once that is written."""
+
+    idle = closed = False
+
+    def __init__(self, now: float) -> None:
+        self.heard = now
+        self.later: Later | None = None
+        self._due = b""
+
+    def receive_data(self, data: bytes, now: float) -> bytes:
+        self.heard, self._due = now, self._due + data
+        self.later = self.later or Later()
+        return b""
+
+    def next_deadline(self) -> float | None:
+        return self.heard if self.later is not None and self.later.done else self.heard + 60.0
+
+    def handle_timeout(self, now: float) -> bytes:
+        if self.later is None or not self.later.done:
+            return b""
+        self.later, due, self._due = None, self._due, b""
+        return due
+
+    async def waiting(self) -> Later:
+        await until(lambda: self.later is not None)
+        assert self.later is not None
+        return self.later
+
+
+@asynccontextmanager
+async def written() -> AsyncIterator[tuple[Pty, SerialPort, Writer]]:
+    made: list[Writer] = []
+
+    def make(now: float) -> Endpoint:
+        made.append(Writer(now))
+        return made[-1]
+
+    with Pty() as pty:
+        async with served(line(pty.path), make) as port:
+            yield pty, port, made[0]
+
+
+async def test_an_answer_that_waits_goes_out_when_it_is_settled() -> None:
+    async with written() as (pty, _, endpoint):
+        for asked in (b"first~", b"second~"):
+            await asyncio.to_thread(pty.write, asked)
+            later = await endpoint.waiting()
+            assert await asyncio.to_thread(pty.read, 0.05) == b""
+            later.settle()
+            assert await asyncio.to_thread(pty.read, LONG_S) == asked
+
+
+async def test_stop_waits_for_the_answer_that_waits() -> None:
+    async with written() as (pty, port, endpoint):
+        await asyncio.to_thread(pty.write, b"asked~")
+        later = await endpoint.waiting()
+        stopping = asyncio.create_task(port.stop())
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert not stopping.done()
+        later.settle()
+        await stopping
+        assert await asyncio.to_thread(pty.read, LONG_S) == b"asked~"
+
+
+async def test_a_port_that_is_set_to_another_baud_lets_the_answer_out_first() -> None:
+    async with written() as (pty, port, endpoint):
+        await asyncio.to_thread(pty.write, b"asked~")
+        later = await endpoint.waiting()
+        changing = asyncio.create_task(port.change(19200, "8N1", Writer))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert not changing.done()
+        later.settle()
+        await changing
+        assert await asyncio.to_thread(pty.read, LONG_S) == b"asked~"
+
+
+async def test_stop_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serial_port, "_LAST_WORDS_S", 0.05)
+    async with written() as (pty, port, endpoint):
+        await asyncio.to_thread(pty.write, b"asked~")
+        later = await endpoint.waiting()
+        begin = time.monotonic()
+        await port.stop()
+        assert 0.04 < time.monotonic() - begin < 3.0
+        later.settle()
+        assert await asyncio.to_thread(pty.read, 0.05) == b""

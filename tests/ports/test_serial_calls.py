@@ -12,19 +12,21 @@ from tests.ports import telephone
 from tests.ports.exchange import real_time
 from tests.ports.ptys import Pty, Wire
 from tests.ports.reading import endpoint, expected, make_meter, read
-from tests.ports.serial_line import LONG_S, answer, line, served
+from tests.ports.serial_line import LONG_S, SNRM, answer, line, served
 from tests.ports.telephone import HayesModem, Network
 
 from iondlms.hdlc import Frame, ServerAddress
+from iondlms.later import Later
 from iondlms.meter.endpoint import MeterEndpoint
 from iondlms.ports import Endpoint
 from iondlms.ports.bus import BusEndpoint
 from iondlms.ports.dial import DialSetup, ModemTransport
+from iondlms.ports.echo import EchoEndpoint
 from iondlms.ports.endpoint import LineState
 from iondlms.ports.modem import ModemEndpoint, ModemSetup
 from iondlms.ports.optical import OpticalTransport, SignOnEndpoint, SignOnSetup
 from iondlms.ports.serial import AsyncSerialTransport, SerialTransport
-from iondlms.ports.sign_on import Identification
+from iondlms.ports.sign_on import Identification, acknowledge, request
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -106,3 +108,61 @@ async def test_a_meter_is_called_over_modems_on_ptys(monkeypatch: pytest.MonkeyP
             assert caller.commands == [DialSetup("2").init, "ATD2", "ATH"]
             while modems[0].state.name != "WAITING":  # the next call
                 await asyncio.sleep(0.02)
+
+
+class Writer:
+    """An endpoint whose answers wait."""
+
+    idle = closed = False
+
+    def __init__(self) -> None:
+        self.later: Later | None = None
+        self._due = b""
+
+    def receive_data(self, data: bytes, now: float) -> bytes:
+        self._due, self.later = data, Later()
+        return b""
+
+    def next_deadline(self) -> float | None:
+        return 0.0 if self.later is not None and self.later.done else 1e9
+
+    def handle_timeout(self, now: float) -> bytes:
+        if self.later is None or not self.later.done:
+            return b""
+        self.later = None
+        return self._due
+
+
+def called(inner: Endpoint) -> Endpoint:
+    modem = ModemEndpoint(lambda now: inner, ModemSetup(), 0.0, lambda now: 1)
+    modem.handle_timeout(0.0)
+    for said in ("OK", "RING", "CONNECT 9600"):
+        modem.receive_data(f"\r\n{said}\r\n".encode(), 1.0)
+    return modem
+
+
+def signed_on(inner: Endpoint) -> Endpoint:
+    endpoint = SignOnEndpoint(lambda now: inner, SignOnSetup(Identification("SCH", 9600, "ION8650")))
+    assert endpoint.later is None
+    endpoint.receive_data(request(""), 0.0)
+    endpoint.receive_data(acknowledge(9600), 1.0)
+    return endpoint
+
+
+@pytest.mark.parametrize("around", [called, signed_on, lambda inner: EchoEndpoint(inner, "off")])
+def test_an_answer_waits_behind_a_modem_a_sign_on_and_an_echo_too(
+    around: Callable[[Endpoint], Endpoint],
+) -> None:
+    inner = Writer()
+    endpoint = around(inner)
+    assert endpoint.later is None
+    assert endpoint.receive_data(SNRM, 2.0) == b""
+    assert endpoint.later is inner.later
+    assert inner.later is not None
+    assert endpoint.handle_timeout(3.0) == b""
+    inner.later.settle()
+    deadline = endpoint.next_deadline()
+    assert deadline is not None
+    assert deadline <= 3.0
+    assert endpoint.handle_timeout(3.0) == SNRM
+    assert endpoint.later is None

@@ -16,6 +16,7 @@ from tests.meter.bench import AARQ, START_MS, get_request
 from tests.meter.octets import DISC, DM, SNRM, UA, W_AARE, W_AARQ, W_GET
 
 from iondlms.errors import PortError
+from iondlms.later import Later
 from iondlms.meter import Meter, load
 from iondlms.ports import tcp, tcp_line
 from iondlms.ports.endpoint import Endpoint
@@ -210,6 +211,7 @@ class Flood:
 
     idle = False
     closed = False
+    later = None
 
     def __init__(self, now: float, inactivity_s: float = 60.0) -> None:
         self.taken = 0
@@ -532,3 +534,225 @@ async def test_a_peer_that_keep_alive_finds_dead_is_an_error_and_not_silence() -
 async def test_a_host_that_cannot_be_is_an_error_of_the_port(host: str) -> None:
     with pytest.raises(PortError, match="ETHERNET: cannot listen on a"):
         await TcpPort("ETHERNET", host, 0, Flood).bind()
+
+
+# --- an answer that waits -----------------------------------------------------------------------------
+
+
+class Writer(Flood):
+    """An endpoint that says what it hears, once that is written: each chunk waits."""
+
+    def __init__(self, now: float, inactivity_s: float = 60.0) -> None:
+        super().__init__(now, inactivity_s)
+        self.later: Later | None = None  # type: ignore[assignment]  # Flood's is none
+        self.waits = True
+        self.short = False  # by the short way
+        self._due = b""
+
+    def receive_data(self, data: bytes, now: float) -> bytes:
+        super().receive_data(data, now)
+        assert self.later is None, "more was brought while an answer waited"
+        if not self.waits:
+            return data
+        self._due, self.later = data, Later()
+        return b""
+
+    def follow(self, data: bytes, now: float) -> bytes | None:
+        return self.receive_data(data, now) if self.short else None
+
+    def next_deadline(self) -> float | None:
+        if self.later is not None and self.later.done:
+            return self.heard
+        return super().next_deadline()
+
+    def handle_timeout(self, now: float) -> bytes:
+        if self.later is not None and self.later.done:
+            self.later, self.heard = None, now
+            return self._due
+        self.idle = now >= self.heard + self.inactivity_s
+        if self.idle:
+            self.later = None
+        return b""
+
+    async def waiting(self) -> Later:
+        while self.later is None:
+            await asyncio.sleep(0)
+        return self.later
+
+
+@asynccontextmanager
+async def written(inactivity_s: float = 60.0) -> AsyncIterator[tuple[TcpPort, list[Writer], Peer]]:
+    """A client, and the endpoints that its port has made."""
+    made: list[Writer] = []
+
+    def make(now: float) -> Endpoint:
+        made.append(Writer(now, inactivity_s))
+        return made[-1]
+
+    to = TcpPort("ETHERNET", "127.0.0.1", 0, make)
+    await to.bind()
+    await to.start()
+    async with asyncio.timeout(LONG_S):
+        peer = await Peer.connect(to)
+        while not made:
+            await asyncio.sleep(0)
+        try:
+            yield to, made, peer
+        finally:
+            await to.stop()
+            await peer.close()
+
+
+@pytest.mark.parametrize("short", [False, True])
+async def test_nothing_more_is_taken_while_an_answer_waits_and_all_is_answered_in_order(short: bool) -> None:
+    asked = bytes(range(256)) * 4000
+    async with written() as (to, (endpoint,), peer):
+        endpoint.short = short
+        peer.writer.write(asked)
+        later = await endpoint.waiting()
+        assert await settled(lambda: endpoint.taken) <= 256
+        # Most of it is where it was: with the client, or in the sockets' buffers.
+        assert to._active is not None
+        assert len(to._active._held) <= 1 << 18
+        first = endpoint.taken
+        later.settle()
+        later = await endpoint.waiting()
+        assert first < await settled(lambda: endpoint.taken) <= first + 256
+        endpoint.waits = False
+        later.settle()
+        assert await peer.reader.readexactly(len(asked)) == asked
+
+
+async def test_nothing_more_is_taken_while_the_last_of_what_came_at_once_waits() -> None:
+    asked = bytes(300)
+    async with written() as (_, (endpoint,), peer):
+        peer.writer.write(asked)
+        while endpoint.taken < len(asked):
+            (await endpoint.waiting()).settle()
+            while endpoint.later is not None and endpoint.later.done:
+                await asyncio.sleep(0)
+            await settled(lambda: endpoint.taken)
+        later = await endpoint.waiting()
+        peer.writer.write(b"more")
+        assert await settled(lambda: endpoint.taken) == len(asked)
+        later.settle()
+        (await endpoint.waiting()).settle()
+        assert await peer.reader.readexactly(len(asked) + 4) == asked + b"more"
+
+
+async def test_each_of_many_small_requests_waits_in_its_turn() -> None:
+    async with written() as (_, (endpoint,), peer):
+        for number in range(20):
+            peer.writer.write(b"%d" % number)
+            (await endpoint.waiting()).settle()
+            assert await peer.reader.readexactly(len(b"%d" % number)) == b"%d" % number
+
+
+async def test_an_answer_whose_wait_is_over_at_once_goes_out_at_once() -> None:
+    class Quick(Writer):
+        def receive_data(self, data: bytes, now: float) -> bytes:
+            answer = super().receive_data(data, now)
+            assert self.later is not None
+            self.later.settle()
+            return answer
+
+    to = TcpPort("ETHERNET", "127.0.0.1", 0, Quick)
+    await to.bind()
+    await to.start()
+    async with asyncio.timeout(LONG_S):
+        peer = await Peer.connect(to)
+        for _ in range(3):
+            peer.writer.write(b"quick")
+            assert await peer.reader.readexactly(5) == b"quick"
+        peer.reset()
+    await to.stop()
+
+
+async def test_inactivity_while_an_answer_waits_lets_reading_go_on() -> None:
+    async with written(0.2) as (to, (endpoint,), peer):
+        peer.writer.write(b"lost")
+        later = await endpoint.waiting()
+        while not endpoint.idle:
+            await asyncio.sleep(0)
+        endpoint.idle, endpoint.waits = False, False
+        peer.writer.write(b"heard")
+        assert await peer.reader.readexactly(5) == b"heard"
+        later.settle()
+        assert to._active is not None
+        peer.writer.write(b"again")
+        assert await peer.reader.readexactly(5) == b"again"
+
+
+async def test_a_connection_whose_meter_is_gone_while_an_answer_waits_is_closed() -> None:
+    # A tap's endpoint knows nothing any more after a power cut: no answer, no deadline, closed.
+    async with written() as (_, (endpoint,), peer):
+        peer.writer.write(b"lost")
+        later = await endpoint.waiting()
+        endpoint.later, endpoint.closed, endpoint.idle = None, True, True
+        later.settle()
+        assert await peer.ended()
+
+
+async def test_what_waited_for_a_client_that_is_gone_is_nobodys(caplog: pytest.LogCaptureFixture) -> None:
+    async with written() as (to, made, peer):
+        peer.writer.write(b"lost")
+        later = await made[0].waiting()
+        assert to._active is not None
+        # What is paused does not hear a client go, as long as nothing is sent to it.
+        to._active.abort()
+        while to._active is not None:
+            await asyncio.sleep(0)
+        later.settle()
+        assert made[0].later is later, "nobody has asked it for its answer"
+        newcomer = await Peer.connect(to)
+        newcomer.writer.write(b"found")
+        while len(made) < 2:
+            await asyncio.sleep(0)
+        (await made[1].waiting()).settle()
+        assert await newcomer.reader.readexactly(5) == b"found"
+        newcomer.reset()
+    assert not caplog.records
+
+
+async def test_a_client_that_resets_while_its_answer_waits_does_no_harm(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with written() as (to, made, peer):
+        peer.writer.write(b"lost")
+        later = await made[0].waiting()
+        peer.reset()
+        later.settle()
+        while to._active is not None:
+            await asyncio.sleep(0)
+    assert not caplog.records
+
+
+async def test_who_asks_and_half_closes_has_the_answer_that_waited_and_then_the_end() -> None:
+    async with written() as (_, (endpoint,), peer):
+        peer.writer.write(b"asked")
+        peer.writer.write_eof()
+        (await endpoint.waiting()).settle()
+        assert await peer.reader.read() == b"asked"
+
+
+async def test_stop_lets_the_answer_out_that_waits() -> None:
+    async with written() as (to, (endpoint,), peer):
+        peer.writer.write(b"asked")
+        later = await endpoint.waiting()
+        stopping = asyncio.create_task(to.stop())
+        await settled(lambda: endpoint.taken)
+        assert not stopping.done()
+        later.settle()
+        await stopping
+        assert await peer.reader.read() == b"asked"
+
+
+async def test_stop_does_not_wait_for_ever_for_an_answer_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcp, "_GRACE_S", 0.05)
+    async with written() as (to, (endpoint,), peer):
+        peer.writer.write(b"asked")
+        await endpoint.waiting()
+        begin = asyncio.get_running_loop().time()
+        await to.stop()
+        assert 0.04 < asyncio.get_running_loop().time() - begin < 3.0
+        assert await peer.ended()

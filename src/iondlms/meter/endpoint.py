@@ -1,7 +1,8 @@
 """The hub of the server: octets and time in, octets out. Read it from top to bottom.
 
 A chunk goes through the deframer of its framing, the link, and the association of its client; the answer is
-the return value. Nothing here waits, and nothing that is received makes it raise.
+the return value. Nothing here waits, and nothing that is received makes it raise. Where an answer depends on
+a disk, `later` says so, and once that is done the answer is due, as if by a time-out.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from iondlms.hdlc import Deframer, Event, Frame, Kind, Reaction, Secondary
+from iondlms.later import Later
 from iondlms.meter.foreseen import Foreseen
 from iondlms.meter.refusals import Cause, refusal
 from iondlms.meter.served import PortSetup, Served
 from iondlms.meter.service import MANAGEMENT_LOGICAL_DEVICE, Application, Association, LinkLimits
+from iondlms.meter.waiting import Waiting
 from iondlms.meter.wrapper_line import WrapperLine
 
 __all__ = ["MeterEndpoint", "framing_of"]
@@ -29,6 +32,7 @@ class MeterEndpoint:
     """One line of the meter: a serial port, or one TCP connection."""
 
     __slots__ = (
+        "_after",
         "_application",
         "_heard",
         "_line",
@@ -41,7 +45,9 @@ class MeterEndpoint:
         "idle",
     )
 
-    def __init__(self, meter: Served, setup: PortSetup, now: float) -> None:
+    def __init__(self, meter: Served, setup: PortSetup, now: float, after: Later | None = None) -> None:
+        """Nothing is answered before `after` is over."""
+        self._after = after
         self._meter = meter
         self._setup = setup
         self._application = meter.application(setup.name)
@@ -72,7 +78,7 @@ class MeterEndpoint:
                 return b""
             line = self._line = self._make_line(framing)
         answer = line.receive(data, now)
-        self.closed = line.broken
+        self._look(line)
         return answer
 
     def follow(self, data: bytes, now: float) -> bytes | None:
@@ -104,15 +110,21 @@ class MeterEndpoint:
             return b""
         line = self._line
         if not isinstance(line, _HdlcLine):
-            line = self._line = _HdlcLine(self._meter, self._application, self._setup)
-        return line.answer(frame, now)
+            line = self._line = _HdlcLine(self._meter, self._application, self._setup, self._after)
+        return line.take(frame, now)
 
     def heard(self, now: float) -> None:
         """Take that something was said on the line, to whomever: it keeps the links (62056-46 6.4.4.10.3)."""
         self._hears(now)
 
     def next_deadline(self) -> float | None:
-        """Return when the half frame or the silence has lasted too long; None once idle."""
+        """Return when the half frame or the silence has lasted too long; None once idle.
+
+        It lies in the past where an answer has waited and is due.
+        """
+        later = self.later
+        if later is not None and later.done:
+            return self._heard
         if self.idle:
             return None
         if self._line is not None and self._line.half_frame:
@@ -120,13 +132,27 @@ class MeterEndpoint:
         return self._heard + self._setup.inactivity_s
 
     def handle_timeout(self, now: float) -> bytes:
-        """Throw a half frame away, end what was idle too long. The meter never speaks first."""
+        """Throw a half frame away, end what was idle too long; return the answer that has waited, if any.
+
+        The meter never speaks first.
+        """
         if self._line is not None and self._line.half_frame and now >= self._heard + self._setup.rx_timeout_s:
             self._line.flush()
         if now >= self._heard + self._setup.inactivity_s:
             self._abort()
             self.idle = True
-        return b""
+        line, later = self._line, self.later
+        answer = b""
+        if line is not None:
+            if later is not None and later.done and self._hears(now):
+                answer = line.go_on(now)
+            self._look(line)
+        return answer
+
+    @property
+    def later(self) -> Later | None:
+        """What an answer waits for; None where none does. More octets are better not brought meanwhile."""
+        return None if self._line is None else self._line.requests.later
 
     @property
     def counters(self) -> Mapping[str, int]:
@@ -163,6 +189,10 @@ class MeterEndpoint:
         self._heard = now
         return True
 
+    def _look(self, line: _HdlcLine | WrapperLine) -> None:
+        # What came before it broke is answered yet.
+        self.closed = line.broken and line.requests.later is None
+
     def _abort(self) -> None:
         self._prefix = b""
         if self._line is not None:
@@ -171,7 +201,7 @@ class MeterEndpoint:
 
     def _make_line(self, framing: Literal["hdlc", "wrapper"]) -> _HdlcLine | WrapperLine:
         made = _HdlcLine if framing == "hdlc" else WrapperLine
-        return made(self._meter, self._application, self._setup)
+        return made(self._meter, self._application, self._setup, self._after)
 
 
 def framing_of(data: bytes) -> Literal["hdlc", "wrapper", "unknown"] | None:
@@ -202,11 +232,15 @@ class _HdlcLine:
         "_secondary",
         "_silent_before_snrm",
         "foreseen",
+        "requests",
     )
 
     broken = False  # HDLC finds its way back from anything
 
-    def __init__(self, meter: Served, application: Application, setup: PortSetup) -> None:
+    def __init__(
+        self, meter: Served, application: Application, setup: PortSetup, after: Later | None
+    ) -> None:
+        self.requests: Waiting[Frame] = Waiting(after)
         self._meter = meter
         self._application = application
         self._deframer = Deframer()
@@ -243,12 +277,13 @@ class _HdlcLine:
         self._leave()
         self._secondary.abort()
         self._associations.clear()
+        self.requests.forget()
 
     def follow(self, data: bytes, now: float) -> bytes | None:
         """Answer a request in its turn, whole and alone; None, and nothing done, for all else."""
         self._leave()  # the same octets may come again eight frames later, and ask for nothing then
         # Half a frame is held, or not even the flag of before: then this frame's own is to be kept.
-        if not self._deframer.between_frames:
+        if not self._deframer.between_frames or self.requests.later is not None:
             return None
         reaction = self._secondary.whole(data)
         if reaction is None:
@@ -258,12 +293,15 @@ class _HdlcLine:
 
     def receive(self, data: bytes, now: float) -> bytes:
         self._leave()
-        frames = self._deframer.feed(data)
-        if len(frames) == 1:
-            return self.answer(frames[0], now)
-        return b"".join([self.answer(frame, now) for frame in frames])
+        return self.requests.take(self._deframer.feed(data), now, self._answer)
 
-    def answer(self, frame: Frame, now: float) -> bytes:
+    def take(self, frame: Frame, now: float) -> bytes:
+        return self.requests.take((frame,), now, self._answer)
+
+    def go_on(self, now: float) -> bytes:
+        return self.requests.go_on(now, self._answer)
+
+    def _answer(self, frame: Frame, now: float) -> bytes:
         self._leave()
         reaction = self._secondary.receive(frame)
         if reaction.event is None:
@@ -292,6 +330,8 @@ class _HdlcLine:
                 lsdu = association.handle(reaction.lsdu, limits)
                 if reaction.lsdu[:1] not in _STILL:
                     self._meter.pass_time(now)  # what it has logged is kept at once: a refused SET, an AARQ
+                if lsdu is None and association.later is not None:
+                    return self._wait(association.later, reaction, association)
                 octets = reaction.octets + self._secondary.answer(client, lsdu, association.rest)
             self._foresee(association)
             return octets
@@ -304,6 +344,21 @@ class _HdlcLine:
             limits = LinkLimits(secondary.max_request(client), secondary.max_answer(client), 0)
             self._associations[client] = Association(self._application, client), limits
         return reaction.octets
+
+    def _wait(self, later: Later, reaction: Reaction, association: Association) -> bytes:
+        self.requests.wait(later, lambda now: self._resumed(reaction, association, now))
+        return b""
+
+    def _resumed(self, reaction: Reaction, association: Association, now: float) -> bytes:
+        """Return the answer that has waited; nothing where it has to wait again."""
+        self._meter.pass_time(now)
+        lsdu = association.resumed()
+        if association.later is not None:
+            return self._wait(association.later, reaction, association)
+        self._meter.pass_time(now)  # a SET that came to nothing is logged
+        octets = reaction.octets + self._secondary.answer(reaction.client, lsdu, association.rest)
+        self._foresee(association)
+        return octets
 
     def _foresee(self, association: Association) -> None:
         cutter = association.cutter

@@ -185,8 +185,11 @@ class ArmedRule:
 
     def take_back(self) -> None:
         """What it was to befall did not come about: the answer was not of the kind it is for."""
+        if self._since is None:
+            return  # that was known only after its turn, and the next one counts anew
         self.fired -= 1
         self.seen -= 1
+        self.done = False  # for all that it has struck; whoever looks whether it is over looks again
 
     def over(self, now: float) -> bool:
         """Whether this turn is: it has struck as often as it may, or lasted long enough."""

@@ -25,8 +25,10 @@ from iondlms.errors import (
     DecodeError,
     NoLongGetInProgress,
     ObjectUndefined,
+    TemporaryFailure,
 )
 from iondlms.ion.event_log import Priority
+from iondlms.later import Later, NotYet
 from iondlms.meter.objects import CLOCK
 from iondlms.meter.opening import MANAGEMENT_LOGICAL_DEVICE, ClientAccess, opening_of
 from iondlms.meter.refusals import Cause, refusal
@@ -63,7 +65,8 @@ class Application:
     clients: Mapping[int, ClientAccess]  # by client SAP
     segment_long_answers: bool = False
     unknown_object: DataAccessResult = DataAccessResult.OBJECT_UNDEFINED
-    # Around each SET: what it did is durable before it is answered; AccessError where it cannot be.
+    # Around each SET: what it did is durable before it is answered, or NotYet says when it will be;
+    # AccessError where it cannot be.
     kept: Callable[[], AbstractContextManager[None]] = nullcontext
     port: str = ""  # its name
     # Takes what belongs into the event log: an event's priority, cause and effect.
@@ -91,7 +94,18 @@ class LinkLimits(NamedTuple):
 class Association:
     """The association of one client SAP, from the first AARQ to whatever ends it."""
 
-    __slots__ = ("_application", "_client", "_client_sap", "_cutter", "_limits", "_state", "_view", "rest")
+    __slots__ = (
+        "_application",
+        "_client",
+        "_client_sap",
+        "_cutter",
+        "_limits",
+        "_resume",
+        "_state",
+        "_view",
+        "later",
+        "rest",
+    )
 
     def __init__(self, application: Application, client_sap: int) -> None:
         self._application = application
@@ -104,6 +118,8 @@ class Association:
         # What follows the octets that `handle` returned last: an answer that may have any length is not made
         # before the link has carried what comes before it.
         self.rest: Iterator[bytes] | None = None
+        self.later: Later | None = None  # what the answer to the last request waits for; then see `resumed`
+        self._resume: Callable[[AccessError | None], bytes | None] = _no_answer
 
     @property
     def associated(self) -> bool:
@@ -115,7 +131,10 @@ class Association:
         self._step(ServerInput.LINK_LOST)
 
     def handle(self, apdu: bytes, limits: LinkLimits) -> bytes | None:
-        """Return the answer to an APDU, None where there is none; never raises for what was received."""
+        """Return the answer to an APDU, None where there is none; never raises for what was received.
+
+        None also where it waits for something, and then nothing else is handled before `resumed`.
+        """
         self.rest = None
         if not apdu:
             return None
@@ -131,6 +150,17 @@ class Association:
             self._step(ServerInput.SERVER_APDU)
             return refusal(Cause.SERVER_ONLY)
         return self._serve(apdu)
+
+    def resumed(self) -> bytes | None:
+        """Return the answer that has waited, as `handle` would have."""
+        later, self.later = self.later, None
+        error = None if later is None else later.error
+        if error is not None:
+            _LOG.error("%s; the client is told of a temporary failure", error)
+        return self._resume(None if error is None else TemporaryFailure(str(error)))
+
+    def _wait(self, later: Later, resume: Callable[[AccessError | None], bytes | None]) -> None:
+        self.later, self._resume = later, resume
 
     @property
     def cutter(self) -> BlockCutter | None:
@@ -216,12 +246,20 @@ class Association:
             return refusal(Cause.NOT_NEGOTIATED)
         return service.handler(self, request, selection, view)
 
-    def _get(self, request: GetRequestNormal, selection: Selection | None, view: AssociationView) -> bytes:
+    def _get(
+        self,
+        request: GetRequestNormal,
+        selection: Selection | None,
+        view: AssociationView,
+        failed: AccessError | None = None,
+    ) -> bytes | None:
         self._cutter = None  # a new GET ends whatever transfer was left running
         attribute = request.attribute
         limit, blocks = self._answer_limit(view)
         room = limit - _RESPONSE_NORMAL_OVERHEAD
         try:
+            if failed is not None:
+                raise failed
             chunks = self._application.device.get(
                 attribute.class_id,
                 attribute.instance_id,
@@ -242,6 +280,10 @@ class Association:
                 raise DataBlockUnavailable("the answer is too long for this client, and it takes no blocks")
         except AccessError as error:
             return GetResponseNormal(request.invoke, self._result(error)).encode()
+        except NotYet as waits:
+            # Asked once more, it has what it asks for.
+            self._wait(waits.later, lambda error: self._get(request, selection, view, error))
+            return None
         self._cutter = cutter
         return cutter.next_block()
 
@@ -279,10 +321,11 @@ class Association:
             result = error.result
         return GetResponseWithDatablock(request.invoke, True, number, result).encode()
 
-    def _set(self, request: SetRequestNormal, selection: Selection | None, view: AssociationView) -> bytes:
+    def _set(
+        self, request: SetRequestNormal, selection: Selection | None, view: AssociationView
+    ) -> bytes | None:
         self._cutter = None
         attribute = request.attribute
-        result = DataAccessResult.SUCCESS
         try:
             with self._application.kept():
                 self._application.device.set(
@@ -294,12 +337,22 @@ class Association:
                     view,
                 )
         except AccessError as error:
-            result = self._result(error)
-            # Who may set at all, but not here, is on the wrong port.
-            self._report_refused(
-                request, str(error) if view.writable else "the port is not the Time Sync Source"
-            )
-        return SetResponseNormal(request.invoke, result).encode()
+            return self._was_set(request, view, error)
+        except NotYet as waits:
+            self._wait(waits.later, lambda error: self._was_set(request, view, error))
+            return None
+        return self._was_set(request, view, None)
+
+    def _was_set(self, request: SetRequestNormal, view: AssociationView, error: AccessError | None) -> bytes:
+        if error is None:
+            return SetResponseNormal(request.invoke, DataAccessResult.SUCCESS).encode()
+        # Who may set at all, but not here, is on the wrong port.
+        self._report_refused(request, str(error) if view.writable else "the port is not the Time Sync Source")
+        return SetResponseNormal(request.invoke, self._result(error)).encode()
+
+
+def _no_answer(_: AccessError | None) -> None:
+    """Return what an association answers that waits for nothing."""
 
 
 def _decoded(octets: bytes) -> tuple[Apdu | None, _Service | None, Selection | None]:
@@ -324,7 +377,7 @@ _request: Final = lru_cache(maxsize=256)(_decoded)
 
 
 class _Service(NamedTuple):
-    handler: Callable[[Association, Any, Any, AssociationView], bytes]
+    handler: Callable[[Association, Any, Any, AssociationView], bytes | None]
     needs: Callable[[Any], int]  # bits of the conformance block
     surplus_allowed: bool = False
 

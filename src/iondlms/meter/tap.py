@@ -14,10 +14,12 @@ from iondlms.errors import DecodeError
 from iondlms.hdlc import Deframer, Frame, Kind, ServerAddress
 from iondlms.hdlc.frame import POLL, Control, build
 from iondlms.hdlc.transfer import COMMAND_LLC
+from iondlms.later import Later
 from iondlms.meter.endpoint import framing_of
 from iondlms.meter.fault_answers import GET_NEXT, not_ready, refusal_by
 from iondlms.meter.fault_rules import ArmedRule, Heard
 from iondlms.meter.faults import MeterFaults
+from iondlms.meter.gone import GONE
 from iondlms.meter.served import Framing
 from iondlms.ports.endpoint import Endpoint
 from iondlms.wrapper import Oversized, Wpdu, WrapperDeframer
@@ -26,6 +28,7 @@ __all__ = ["Tap", "TappedEndpoint"]
 
 _MOST_LATE: Final = 64  # answers, or requests, that wait: a client that asks on must not fill the memory
 _LARGEST_WPDU: Final = 0xFFFF
+_BROKEN: Final = b"\x00\x02\x00\x00\x00"  # what no endpoint can delimit, whatever came before
 # More than any link takes (128): what is that long gets FRMR from a station that has a link.
 _TOO_LONG: Final = bytes(129)
 _TAGS: Final = {0x60: "aarq", 0x62: "rlrq", 0xC0: "get", 0xC1: "set", 0xC3: "action"}
@@ -138,7 +141,19 @@ class Tap:
 class TappedEndpoint:
     """An endpoint, and what befalls it."""
 
-    __slots__ = ("_asked", "_framing", "_heard", "_inner", "_late", "_prefix", "_tap", "_watch", "_watching")
+    __slots__ = (
+        "_asked",
+        "_befalls",
+        "_behind",
+        "_framing",
+        "_heard",
+        "_inner",
+        "_late",
+        "_prefix",
+        "_tap",
+        "_watch",
+        "_watching",
+    )
 
     def __init__(self, tap: Tap, inner: Inner, now: float) -> None:
         self._tap = tap
@@ -152,10 +167,14 @@ class TappedEndpoint:
         )
         self._late: deque[_Late] = deque(maxlen=_MOST_LATE)
         self._asked: dict[int, tuple[bytes, int]] = {}  # by client: what its last GET asked for
+        # While an answer waits for a disk: what is to befall it, and what came behind its request.
+        self._befalls: Callable[[bytes, float], bytes] | None = None
+        self._behind: list[Heard | bytes] = []  # octets: to be served without any fault
 
     def receive_data(self, data: bytes, now: float) -> bytes:
         """Take octets and return the answer to them, if it is not late."""
-        if self._tap.armed or self._watching:
+        # What comes behind one that waits keeps its place, even where no rule is left to see it.
+        if self._tap.armed or self._watching or self._befalls is not None or self._behind:
             return self._receive(data, now)
         return self._inner.receive_data(data, now)
 
@@ -175,13 +194,20 @@ class TappedEndpoint:
 
     def handle_timeout(self, now: float) -> bytes:
         """Do what was due, and return what is to be sent."""
+        waited = self._inner.later is not None
         answer = self._inner.handle_timeout(now)
+        if waited and self._inner.later is None:
+            befalls, self._befalls = self._befalls, None
+            behind, self._behind = [] if self._inner.idle else self._behind, []
+            if befalls is not None:
+                answer = befalls(answer, now)
+            answer += self._answer_all(behind, now)
         if self._late:
             due = [late for late in self._late if late.at <= now]
             self._late = deque((late for late in self._late if late.at > now), _MOST_LATE)
             for late in due:
                 # What had to wait has suffered enough: it is served without any further fault.
-                answer += self._inner.receive_data(late.octets, now) if late.request else late.octets
+                answer += self._answer_all([late.octets], now) if late.request else late.octets
         return answer
 
     @property
@@ -193,6 +219,11 @@ class TappedEndpoint:
     def closed(self) -> bool:
         """True once the connection is to be closed."""
         return self._inner.closed
+
+    @property
+    def later(self) -> Later | None:
+        """What the endpoint's answer waits for."""
+        return self._inner.later
 
     @property
     def counters(self) -> dict[str, int]:
@@ -207,8 +238,9 @@ class TappedEndpoint:
     def end(self) -> None:
         """Be closed: meter or port knows nothing of this connection any more."""
         self._tap.took_leave(self.counters)
-        self._inner, self._watch, self._watching = _GONE, None, False
+        self._inner, self._watch, self._watching = GONE, None, False
         self._late.clear()
+        self._befalls, self._behind = None, []
 
     # --- while it is watched ----------------------------------------------------------------------
 
@@ -223,13 +255,13 @@ class TappedEndpoint:
         if self._watching and now - self._heard >= self._tap.rx_timeout_s and self._framing != "wrapper":
             self._forget_half()
         self._heard = now
-        answers = [self._answer(heard, now) for heard in self._cut(data)]
+        answer = self._answer_all(self._cut(data), now)
         if self._framing == "unknown":
-            answers.append(self._inner.receive_data(self._prefix, now))
+            answer += self._answer_all([self._prefix], now)
             self._prefix = b""
         for faults in self._tap.meters.values() if not self._tap.shared else ():
             faults.settle(now)
-        return b"".join(answers)
+        return answer
 
     def _cut(self, data: bytes) -> list[Heard]:
         if self._framing is None or self._framing == "unknown":
@@ -248,7 +280,7 @@ class TappedEndpoint:
                 self._watch = WrapperDeframer(_LARGEST_WPDU)
             wpdus = self._watch.feed(data)
             if self._watch.broken:
-                self._framing, self._prefix = "unknown", data  # the endpoint says what becomes of it
+                self._framing, self._prefix = "unknown", _BROKEN  # the endpoint says what becomes of it
             self._watching = self._watch.pending
             return [self._wpdu(wpdu) for wpdu in wpdus if not isinstance(wpdu, Oversized)]
         return []
@@ -292,8 +324,19 @@ class TappedEndpoint:
             self._asked[client] = instance, attribute
         return service, instance, attribute
 
-    def _answer(self, heard: Heard, now: float) -> bytes:
+    def _answer_all(self, heard: Iterable[Heard | bytes], now: float) -> bytes:
+        answers = []
+        for each in heard:
+            if self._inner.later is None:
+                answers.append(self._answer(each, now))
+            elif len(self._behind) < _MOST_LATE:
+                self._behind.append(each)
+        return b"".join(answers)
+
+    def _answer(self, heard: Heard | bytes, now: float) -> bytes:
         """Return the answer to one frame, after all that befalls it."""
+        if isinstance(heard, bytes):
+            return self._inner.receive_data(heard, now)
         faults = self._meant(heard)
         if faults is None:
             return self._inner.receive_data(heard.octets, now)
@@ -312,10 +355,17 @@ class TappedEndpoint:
             # The wrapper has no word for it: the request waits until somebody has time.
             self._late.append(_Late(busy, heard.octets, request=True))
         elif not silent:
+
+            def befalls(answer: bytes, now: float) -> bytes:
+                left = self._befallen(answer if busy is None else not_ready(answer), striking, now)
+                faults.settle(now)
+                return left
+
             answer = self._served(heard, faults, striking, now)
-            if busy is not None:
-                answer = not_ready(answer)
-            answer = self._befallen(answer, striking, now)
+            if self._inner.later is None:
+                answer = befalls(answer, now)
+            else:
+                self._befalls = befalls
         if self._tap.shared:
             faults.settle(now)
         return answer
@@ -392,27 +442,3 @@ class TappedEndpoint:
                     self._late.append(_Late(now + rule.duration_s, answer))
                     answer = b""
         return answer
-
-
-class _Gone:
-    """What is behind a connection that the meter knows nothing of any more."""
-
-    counters: Mapping[str, int] = {}
-    in_frame = False
-    idle = True
-    closed = True
-
-    def receive_data(self, data: bytes, now: float) -> bytes:  # noqa: ARG002
-        return b""
-
-    def follow(self, data: bytes, now: float) -> None:
-        pass
-
-    def next_deadline(self) -> float | None:
-        return None
-
-    def handle_timeout(self, now: float) -> bytes:  # noqa: ARG002
-        return b""
-
-
-_GONE: Final = _Gone()

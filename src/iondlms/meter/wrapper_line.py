@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
+from iondlms.later import Later
 from iondlms.meter.refusals import Cause, refusal
 from iondlms.meter.served import PortSetup, Served
 from iondlms.meter.service import MANAGEMENT_LOGICAL_DEVICE, Application, Association, LinkLimits
+from iondlms.meter.waiting import Waiting
 from iondlms.wrapper import NO_STATION, Oversized, Wpdu, WrapperDeframer
 
 __all__ = ["WrapperLine"]
@@ -19,12 +21,16 @@ _TOO_LONG: Final = refusal(Cause.TOO_LONG)
 class WrapperLine:
     """WPDUs of all clients on one connection."""
 
-    __slots__ = ("_application", "_associations", "_deframer", "_limits", "_meter")
+    __slots__ = ("_application", "_associations", "_deframer", "_limits", "_meter", "requests")
 
     half_frame = False  # a WPDU may take its time: TCP loses nothing
     foreseen: Final = None
 
-    def __init__(self, meter: Served, application: Application, setup: PortSetup) -> None:
+    def __init__(
+        self, meter: Served, application: Application, setup: PortSetup, after: Later | None
+    ) -> None:
+        """Nothing is answered before `after` is over."""
+        self.requests: Waiting[Wpdu | Oversized] = Waiting(after)
         self._meter = meter
         self._application = application
         self._deframer = WrapperDeframer(setup.max_pdu)
@@ -58,22 +64,37 @@ class WrapperLine:
     def abort(self) -> None:
         """End all associations."""
         self._associations.clear()
+        self.requests.forget()
 
     def follow(self, data: bytes, now: float) -> None:
         """Foresee nothing."""
 
     def receive(self, data: bytes, now: float) -> bytes:
         """Take octets and return the answers to what is whole."""
-        return b"".join([self._answer(wpdu, now) for wpdu in self._deframer.feed(data)])
+        return self.requests.take(self._deframer.feed(data), now, self._answer)
+
+    def go_on(self, now: float) -> bytes:
+        """Return the answer that has waited, and those to what came behind it."""
+        return self.requests.go_on(now, self._answer)
 
     def _answer(self, wpdu: Wpdu | Oversized, now: float) -> bytes:
         if wpdu.destination != MANAGEMENT_LOGICAL_DEVICE or wpdu.source == NO_STATION:
             return b""
         if isinstance(wpdu, Oversized):
             return b"" if _TOO_LONG is None else wpdu.reply(_TOO_LONG)
+        association = self._association(wpdu.source)
+        return self._said(wpdu, association, now, lambda: association.handle(wpdu.apdu, self._limits))
+
+    def _said(
+        self, wpdu: Wpdu, association: Association, now: float, say: Callable[[], bytes | None]
+    ) -> bytes:
         self._meter.pass_time(now)
-        apdu = self._association(wpdu.source).handle(wpdu.apdu, self._limits)
+        apdu = say()
         self._meter.pass_time(now)  # what it has logged is kept at once: a refused SET, an AARQ
+        if association.later is not None:
+            self.requests.wait(
+                association.later, lambda now: self._said(wpdu, association, now, association.resumed)
+            )
         return b"" if apdu is None else wpdu.reply(apdu)
 
     def _association(self, client_sap: int) -> Association:

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from iondlms.errors import DecodeError, LocalError
 from iondlms.hdlc import Deframer, Frame, ServerAddress
+from iondlms.later import Later
 
 __all__ = ["BusEndpoint", "Station"]
 
@@ -34,11 +35,15 @@ class Station(Protocol):
         """Return when `handle_timeout` wants to be called; None: there is nothing to wait for."""
 
     def handle_timeout(self, now: float) -> bytes:
-        """Do what was due at `now`; a meter never speaks first."""
+        """Do what was due at `now`; return the answer that has waited, if any."""
 
     @property
     def idle(self) -> bool:
         """True once the inactivity time-out has passed: it has no link."""
+
+    @property
+    def later(self) -> Later | None:
+        """What an answer of it waits for."""
 
     @property
     def linked(self) -> bool:
@@ -76,6 +81,8 @@ class BusEndpoint:
         self._heard = now
         self._refreshed = now
         self._repeats = 0  # of stations that are no more
+        self._waits: list[Later] = []  # for what the answers of more than one wait
+        self._first = Later()  # of these
         self.collisions = 0  # frames that more than one meter answered
         self.idle = False
         self.closed = False
@@ -109,19 +116,32 @@ class BusEndpoint:
         return min(deadlines)
 
     def handle_timeout(self, now: float) -> bytes:
-        """Throw a half frame away, let meters end their links. No meter speaks first."""
+        """Throw a half frame away, let meters end their links; return the answer that has waited, if any."""
         if self._deframer.in_frame and now >= self._heard + self._rx_timeout_s:
             self._deframer.flush()
         self._refresh(self._heard)
+        answers = []
         for unit_id, endpoint in list(self._awake.items()):
             deadline = endpoint.next_deadline()
             if deadline is not None and deadline <= now:
-                endpoint.handle_timeout(now)
-            if endpoint.idle:
+                answers.append(endpoint.handle_timeout(now))
+            if endpoint.idle or not _remembers(endpoint):
                 self._forget(unit_id)
         if now >= self._heard + self._inactivity_s:
             self.idle = True
-        return b""
+        return b"".join(answers)
+
+    @property
+    def later(self) -> Later | None:
+        """What the answer of a meter waits for."""
+        waits = [later for endpoint in self._awake.values() if (later := endpoint.later) is not None]
+        if len(waits) < 2:
+            return waits[0] if waits else None
+        if waits != self._waits:  # of several the first that is over brings its answer
+            self._waits, self._first = waits, Later()
+            for later in waits:
+                later.then(self._first.settle)
+        return self._first
 
     @property
     def counters(self) -> Mapping[str, int]:
@@ -149,7 +169,7 @@ class BusEndpoint:
         for unit_id in self._meant(frame.destination):
             endpoint = self._endpoint(unit_id, now)
             answer = endpoint.receive_frame(frame, now)
-            if not endpoint.linked:
+            if not _remembers(endpoint):
                 self._forget(unit_id)
             if answer and octets:
                 self.collisions += 1
@@ -179,3 +199,7 @@ class BusEndpoint:
             endpoint = self._made[unit_id] = self._meters[unit_id](now)
         self._awake[unit_id] = endpoint
         return endpoint
+
+
+def _remembers(endpoint: Station) -> bool:
+    return endpoint.linked or endpoint.later is not None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, Literal
 
+from iondlms.later import Later
 from iondlms.ports.endpoint import AsyncLine, Endpoint, Line, LineState
 
 __all__ = ["AsyncEchoTransport", "EchoCanceller", "EchoEndpoint", "EchoMode", "EchoTransport"]
@@ -131,6 +132,11 @@ class EchoEndpoint:
     def closed(self) -> bool:
         """The endpoint's own."""
         return self._endpoint.closed
+
+    @property
+    def later(self) -> Later | None:
+        """The endpoint's own."""
+        return self._endpoint.later
 
     def _sent(self, octets: bytes) -> bytes:
         self.canceller.sent(octets)

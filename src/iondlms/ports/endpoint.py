@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
+from iondlms.later import Later
+
 __all__ = [
     "Asker",
     "AsyncLine",
@@ -41,6 +43,14 @@ class Endpoint(Protocol):
     def closed(self) -> bool:
         """True once the peer can get no further answer on this connection."""
 
+    @property
+    def later(self) -> Later | None:
+        """What an answer waits for, None where none does: to be looked at after each step.
+
+        Once it is over, `next_deadline` lies in the past and `handle_timeout` returns the answer. Who can
+        hold back what else comes does so meanwhile.
+        """
+
 
 class Follows(Endpoint, Protocol):
     """An endpoint that has a shorter way for what is just due."""
@@ -48,7 +58,8 @@ class Follows(Endpoint, Protocol):
     def follow(self, data: bytes, now: float) -> bytes | None:
         """Answer octets that are just what is due as `receive_data` would; for others None, and nothing done.
 
-        Where it answers, no deadline has come nearer and `closed` has not changed.
+        Where it answers, no deadline has come nearer and `closed` has not changed; b"" has to wait for
+        `later`.
         """
 
 

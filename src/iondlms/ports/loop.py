@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final, TypeVar
 
-__all__ = ["Alarm", "run", "settle"]
+from iondlms.later import Later
+
+__all__ = ["Alarm", "over", "run", "settle"]
 
 _T = TypeVar("_T")
 
@@ -33,6 +36,17 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
+
+
+async def over(later: Later | None, timeout_s: float) -> None:
+    """Wait until this is over, and whoever waited before was told; no longer than so many seconds."""
+    if later is None:
+        return
+    told = asyncio.Event()
+    later.then(told.set)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await told.wait()
 
 
 class Alarm:

@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Final
 
 from iondlms.errors import LocalError
+from iondlms.later import Later
 from iondlms.ports.endpoint import Endpoint, LineState
 from iondlms.ports.hayes import LONGEST_INIT, SETTLE_S, EndOfCall, HangUp, Result, ResultReader, command
 from iondlms.ports.table import Step, rows
@@ -195,6 +196,11 @@ class ModemEndpoint:
     def closed(self) -> bool:
         """Never: it is ready for the next call."""
         return False
+
+    @property
+    def later(self) -> Later | None:
+        """That of the endpoint of the call."""
+        return None if self._endpoint is None else self._endpoint.later
 
     def receive_data(self, data: bytes, now: float) -> bytes:
         """Take what the modem says, or through it the caller; return what is to be sent."""

@@ -12,6 +12,7 @@ from typing import Final
 
 from iondlms.errors import LocalError
 from iondlms.hdlc import Deframer, Kind
+from iondlms.later import Later
 from iondlms.ports.dialogue import Watch, converse, converse_async
 from iondlms.ports.endpoint import AsyncLine, Endpoint, Line, LineState
 from iondlms.ports.sign_on import (
@@ -155,6 +156,11 @@ class SignOnEndpoint:
     def closed(self) -> bool:
         """Never: whatever went wrong, it goes back to the start."""
         return False
+
+    @property
+    def later(self) -> Later | None:
+        """That of the endpoint behind the sign-on."""
+        return None if self._endpoint is None else self._endpoint.later
 
     def _classify(self, message: bytes | None) -> SignOnInput:
         if message is None:

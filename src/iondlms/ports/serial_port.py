@@ -15,9 +15,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from iondlms.errors import PortError
+from iondlms.later import Later
 from iondlms.ports.echo import EchoCanceller
 from iondlms.ports.endpoint import Endpoint, FollowsBaud, HearsCarrier, LineState, SteersLine
-from iondlms.ports.loop import Alarm
+from iondlms.ports.loop import Alarm, over
 from iondlms.ports.parity import add_parity, strip_parity
 from iondlms.ports.serial import Framing, LineSettings, device_errors, open_device, port_error
 
@@ -70,6 +71,7 @@ class SerialPort:
         self._sent = asyncio.Event()
         self._sent.set()
         self._alarm = Alarm(self._wake)
+        self._waits: Later | None = None  # for what an answer waits
         self._tasks: set[asyncio.Task[None]] = set()
         self._running = False
         self._stopping = False
@@ -103,6 +105,7 @@ class SerialPort:
     async def stop(self) -> None:
         """Let the answer under way go out, and close the device."""
         self._stopping = True
+        await over(self._waits, _LAST_WORDS_S)
         if self._device is not None and self._outgoing:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_WORDS_S):
@@ -124,6 +127,7 @@ class SerialPort:
         back.
         """
         settings = replace(self.settings, baud=baud, framing=framing)
+        await over(self._waits, _LAST_WORDS_S)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS_S):
                 await self._sent.wait()
@@ -169,6 +173,11 @@ class SerialPort:
             self._renew()
         self._queue(answer)
         self._arm()
+        later = self._endpoint.later
+        if later is not self._waits:
+            self._waits = later
+            if later is not None:
+                later.then(self._wake)  # who is woken in vain looks, and finds nothing due
 
     def _queue(self, answer: bytes) -> None:
         state = self._endpoint.wanted if isinstance(self._endpoint, SteersLine) else self._state

@@ -16,8 +16,9 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from iondlms.errors import PortError
+from iondlms.later import Later
 from iondlms.ports.endpoint import Endpoint
-from iondlms.ports.loop import Alarm
+from iondlms.ports.loop import Alarm, over
 from iondlms.ports.tcp_line import keep_alive
 
 __all__ = ["TcpPort"]
@@ -158,6 +159,7 @@ class _Connection(asyncio.BufferedProtocol, asyncio.Protocol):
         self._at = 0  # of it: where the next chunk begins
         self._next: asyncio.Handle | None = None  # of its turn
         self._unread = False  # the client does not read what it has asked for
+        self._waits: Later | None = None  # for what an answer waits: nothing more is taken meanwhile
         self._lost: asyncio.Future[None] | None = None  # for whoever waits for the end
 
     @property
@@ -197,10 +199,11 @@ class _Connection(asyncio.BufferedProtocol, asyncio.Protocol):
         now = self._loop.time()
         try:
             answer = None if self._follow is None else self._follow(data, now)
-            if answer is not None:
+            if answer:
                 transport.write(answer)
                 return
-            answer = endpoint.receive_data(data, now)
+            if answer is None:
+                answer = endpoint.receive_data(data, now)
         except Exception:
             self._failed()
         else:
@@ -215,7 +218,9 @@ class _Connection(asyncio.BufferedProtocol, asyncio.Protocol):
     def _go_on(self) -> None:
         """Have the next chunk in its turn, and read again where there is none."""
         transport = self._transport
-        if transport is None or self._unread or transport.is_closing() or self._next is not None:
+        if transport is None or self._unread or self._waits is not None:
+            return  # `resume_writing` goes on, or `_look`
+        if transport.is_closing() or self._next is not None:
             return
         if self._held:
             self._next = self._loop.call_soon(self._next_chunk)
@@ -224,8 +229,10 @@ class _Connection(asyncio.BufferedProtocol, asyncio.Protocol):
 
     def _next_chunk(self) -> None:
         self._next = None
-        if self._unread or self._transport is None or self._transport.is_closing():
-            return  # `resume_writing` goes on; to one who is closed nothing is said
+        if self._unread or self._waits is not None:
+            return  # `resume_writing` goes on, or `_look`
+        if self._transport is None or self._transport.is_closing():
+            return  # to one who is closed nothing is said
         held, at = self._held, self._at
         self._held = b""  # so that it is taken and not held
         self.data_received(held[at : at + _METER_CHUNK])
@@ -241,7 +248,7 @@ class _Connection(asyncio.BufferedProtocol, asyncio.Protocol):
         self._alarm.cancel()
         if self._endpoint is not None and _LOG.isEnabledFor(logging.INFO):
             _LOG.info("%s: %s is gone%s", self._port.name, self.peer, f": {exc}" if exc else "")
-        self._endpoint = None
+        self._endpoint = self._waits = None
         self._port._gone(self)
         self._gone()
         self._transport = None
@@ -269,7 +276,9 @@ class _Connection(asyncio.BufferedProtocol, asyncio.Protocol):
             return
         if self._lost is None:
             self._lost = self._loop.create_future()
-        self._transport.close()
+        await over(self._waits, _GRACE_S)
+        if self._transport is not None:
+            self._transport.close()
         done, _ = await asyncio.wait((self._lost,), timeout=_GRACE_S)
         if not done:
             self.abort()
@@ -300,8 +309,19 @@ class _Connection(asyncio.BufferedProtocol, asyncio.Protocol):
             transport.write(answer)
         if endpoint.closed:
             transport.close()
-        else:
-            self._arm(endpoint)
+            return
+        self._arm(endpoint)
+        if endpoint.later is not self._waits:
+            self._look(endpoint.later, transport)
+
+    def _look(self, later: Later | None, transport: asyncio.Transport) -> None:
+        """Read no further while an answer waits, and on when none does any more."""
+        self._waits = later
+        if later is None:
+            self._go_on()
+            return
+        transport.pause_reading()
+        later.then(self._wake)  # who is woken in vain looks, and finds nothing due
 
     def _arm(self, endpoint: Endpoint) -> None:
         deadline = endpoint.next_deadline()
@@ -315,5 +335,5 @@ class _Connection(asyncio.BufferedProtocol, asyncio.Protocol):
         deadline = endpoint.next_deadline()
         if deadline is not None and deadline <= self._loop.time():
             self._time_out()
-        else:
-            self._arm(endpoint)
+        else:  # what an answer waited for may have gone with whoever was to answer
+            self._answered(endpoint, b"")

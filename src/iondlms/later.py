@@ -1,0 +1,49 @@
+"""What an answer has to wait for: a disk that writes, or reads, while all others are answered.
+
+No thread and no loop is known here. Whoever does the work settles it in the thread of the endpoints, and who
+waits is told then. Whatever drives an endpoint looks at its `later` after each step, and gives it time once
+that is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from iondlms.errors import LocalError
+
+__all__ = ["Later", "NotYet"]
+
+
+class Later:
+    """Something under way that ends by itself, well or with an error."""
+
+    __slots__ = ("_told", "done", "error")
+
+    def __init__(self) -> None:
+        self.done = False
+        self.error: LocalError | None = None  # why it could not be done, once it is over
+        self._told: list[Callable[[], None]] = []
+
+    def then(self, tell: Callable[[], None]) -> None:
+        """Call this once it is over; at once where it is."""
+        if self.done:
+            tell()
+        else:
+            self._told.append(tell)
+
+    def settle(self, error: LocalError | None = None) -> None:
+        """Say that it is over, and what went wrong; only the first word counts."""
+        if self.done:
+            return
+        self.done, self.error = True, error
+        told, self._told = self._told, []
+        for tell in told:
+            tell()
+
+
+class NotYet(Exception):  # no error: who asked is to ask again, or to go on, once it is done
+    """What was asked for depends on something that is still under way."""
+
+    def __init__(self, later: Later) -> None:
+        super().__init__("still under way")
+        self.later = later

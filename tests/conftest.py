@@ -21,7 +21,13 @@ settings.register_profile(
 settings.load_profile("iondlms")
 
 # The loops take and give octets in different ways, and so do our protocols: what these hold is held on both.
-ON_BOTH_LOOPS: Final = ("test_tcp.py", "test_tcp_line.py", "test_many.py", "test_socket.py")
+ON_BOTH_LOOPS: Final = (
+    "test_tcp.py",
+    "test_tcp_line.py",
+    "test_many.py",
+    "test_socket.py",
+    "test_off_the_loop.py",
+)
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

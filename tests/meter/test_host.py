@@ -14,7 +14,7 @@ from tests.meter.octets import W_AARE, W_AARQ
 from iondlms.errors import PortError
 from iondlms.ion.state import Pending
 from iondlms.meter import MeterHost, load
-from iondlms.meter import host as host_module
+from iondlms.meter import keeper as keeper_module
 from iondlms.ports.tcp import TcpPort
 from iondlms.store import Store, StoreError
 
@@ -144,7 +144,7 @@ async def test_a_row_is_on_the_disk_before_it_is_seen(
 async def test_failing_writes_keep_it_serving_and_lose_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(host_module, "_RETRY_S", 0.02)
+    monkeypatch.setattr(keeper_module, "_RETRY_S", 0.02)
     write = Store.write
     failing = True
     tries = 0
@@ -176,7 +176,7 @@ async def test_failing_writes_keep_it_serving_and_lose_nothing(
 async def test_a_failed_batch_is_written_before_later_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(host_module, "_RETRY_S", 0.2)
+    monkeypatch.setattr(keeper_module, "_RETRY_S", 0.2)
     write = Store.write
     written: list[int] = []
     failures = 0
@@ -202,7 +202,7 @@ async def test_a_failed_batch_is_written_before_later_ones(
 async def test_stop_while_writes_fail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(host_module, "_RETRY_S", 0.02)
+    monkeypatch.setattr(keeper_module, "_RETRY_S", 0.02)
     async with asyncio.timeout(10):
         running = host(tmp_path, utc_ms=NEARLY_MS)
         await running.start()

@@ -238,6 +238,9 @@ class Control:
     async def _clock(self, command: _Clock) -> dict[str, Any]:
         host = self._one(command)
         host.meter.step_clock(command.step, _now())
+        await host.settled()
+        if host.meter.unsafe:
+            raise LocalError(f"the clock is set, and that is not safe: {host.meter.unsafe}")
         return self._done(host)
 
     async def _master_reset(self, command: _Command) -> dict[str, Any]:

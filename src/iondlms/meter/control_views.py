@@ -214,8 +214,7 @@ def rows(
     """Return the rows of a recorder with `start_ms <= utc_ms <= end_ms` and a number above `after`.
 
     They are packed, in base64, one run after the other; `runs` has the numbers (first, end) of each. `more`
-    says whether they are not all. LocalError if there is no such recorder. A log that a fleet keeps on the
-    disk is read there meanwhile, a millisecond or two.
+    says whether they are not all. LocalError if there is no such recorder.
     """
     recorder = _named(host, name)
     left = min(most, max(1, _MOST_OCTETS // recorder.row_format.stride))

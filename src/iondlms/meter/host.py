@@ -1,7 +1,6 @@
-"""A running meter: the asyncio side of `Meter`. Ports, timers, the store's writer thread, a graceful stop.
+"""A running meter: the asyncio side of `Meter`. Ports, timers, its disk, a graceful stop.
 
-Rows are written by one thread, so no disk ever holds the event loop; a client sees a row only once it is on
-the disk.
+A client sees a row only once it is on the disk, see `keeper.py`.
 """
 
 from __future__ import annotations
@@ -9,18 +8,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import replace
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, Self
 
-from iondlms.errors import DlmsError, LocalError
-from iondlms.ion.event_log import Event, Priority
+from iondlms.errors import LocalError
+from iondlms.ion.event_log import Priority
 from iondlms.ion.source import Source
 from iondlms.ion.state import Pending, Saved
+from iondlms.later import Later
 from iondlms.meter.config import Config, PortSection
 from iondlms.meter.framework import framework_of
+from iondlms.meter.keeper import Keeper
 from iondlms.meter.kept import cleared
 from iondlms.meter.lines import follow, make_port
 from iondlms.meter.meter import Meter
@@ -33,7 +34,7 @@ from iondlms.store import Store, StoreError
 __all__ = ["MeterHost"]
 
 _LOG: Final = logging.getLogger("iondlms.meter.host")
-_RETRY_S: Final = 5.0  # after a failed write: long enough not to fill the log, short against a period
+_RETRY_S: Final = 5.0  # after a failure: long enough not to fill the log, short against a period
 _ANSWERS: Final = "answers DLMS again"
 _SILENT: Final = "is silent; what is connected stays"
 _CANCELS: Final = 3
@@ -66,15 +67,10 @@ class MeterHost:
         measured = self.meter.ion.power_meter.source
         self._live = measured if isinstance(measured, LiveSource) else None
         self._feeding: asyncio.Task[None] | None = None
-        self._store: Store | None = None
-        self._shared_writer = writer
-        self._writer: ThreadPoolExecutor | None = None
+        self._writer = writer
+        self._keeper: Keeper | None = None
         self._running = False
-        self._waiting: Pending | None = None  # batches that came while one is being written
-        self._writing: tuple[Future[None], Pending] | None = None
-        self._written: asyncio.Future[None] | None = None  # done when that was seen to
         self._offset_ms = 0  # of the batch before: another one is a clock that was set
-        self._failing = False
         self._alarm = Alarm(self._wake)
 
     async def start(self) -> None:
@@ -86,11 +82,10 @@ class MeterHost:
         folder = self.meter.config.meter.data
         saved = None
         if folder is not None:
-            self._store = Store.open(folder)
-            self._writer = self._shared_writer or ThreadPoolExecutor(1, thread_name_prefix="iondlms-store")
+            self._keeper = Keeper(self.meter, Store.open(folder), self._writer, self._log_event)
         try:
-            if self._store is not None:
-                saved = self._store.load()
+            if self._keeper is not None:
+                saved = self._keeper.load()
                 self._warn_of_clearing(saved)
                 self._offset_ms = 0 if saved is None else saved.state.offset_ms
                 self._describe()
@@ -103,6 +98,8 @@ class MeterHost:
             await self._close()
             raise
         self._running = True
+        if self._keeper is not None:
+            self._keeper.serve()
         self._arm()
         if self._live is not None:
             self._live.listen(self._log_event, self._before_change)
@@ -127,10 +124,12 @@ class MeterHost:
         for port in self.ports:
             await port.stop()
         await self.settled()
+        if self._keeper is not None:
+            self._keeper.end()
         try:
             self.meter.power_down(asyncio.get_running_loop().time(), "the meter stops")
-            if self._waiting is not None and self._store is not None:
-                self._store.write(self._waiting)
+            if self._keeper is not None:
+                self._keeper.finish()
         except StoreError as error:
             _LOG.error("%s; what was not written before is lost", error)
         await self._close()
@@ -147,8 +146,8 @@ class MeterHost:
 
     async def settled(self) -> None:
         """Wait until all that the meter has recorded is written and can be read."""
-        while self._written is not None:
-            await self._written
+        if self._keeper is not None:
+            await self._keeper.settled()
 
     async def switch(self, section: PortSection) -> list[str]:
         """Let a port answer or be silent, at the baud and framing that its section says now.
@@ -180,9 +179,9 @@ class MeterHost:
         LocalError if it has no power now; then nothing has changed.
         """
         await self.settled()  # what the disk is told of columns must go with the rows that have them
-        if clearing and self._store is not None:
+        if clearing:
             wanted = framework_of(config, self._year).data_recorders
-            self._store.describe({each.name: each.sources for each in wanted})
+            self._describe({each.name: each.sources for each in wanted})
         try:
             return self.meter.apply(config, asyncio.get_running_loop().time(), clearing=clearing)
         except LocalError:
@@ -191,10 +190,10 @@ class MeterHost:
         finally:
             self.look_again()
 
-    def _describe(self) -> None:
-        if self._store is not None:
+    def _describe(self, sources: Mapping[str, tuple[str, ...]] | None = None) -> None:
+        if self._keeper is not None:
             recorders = self.meter.ion.recorders.values()
-            self._store.describe({each.name: each.setup.sources for each in recorders})
+            self._keeper.describe(sources or {each.name: each.setup.sources for each in recorders})
 
     async def _open(self, section: PortSection) -> None:
         port = make_port(self.meter, section)
@@ -216,9 +215,7 @@ class MeterHost:
     @property
     def unwritten(self) -> int:
         """Rows that are not on the disk yet."""
-        batches = (self._waiting, None if self._writing is None else self._writing[1])
-        rows = [new for batch in batches if batch is not None for new in batch.rows.values()]
-        return sum(new.end - new.first for new in rows)
+        return 0 if self._keeper is None else self._keeper.unwritten
 
     def _present_ms(self) -> int:
         return time.time_ns() // 1_000_000 if self._utc_ms is None else self._utc_ms
@@ -226,10 +223,8 @@ class MeterHost:
     async def _close(self) -> None:
         for port in self.ports:
             await port.stop()
-        if self._writer is not None and self._shared_writer is None:
-            self._writer.shutdown()
-        if self._store is not None:
-            self._store.close()
+        if self._keeper is not None:
+            self._keeper.close()
 
     # --- time -------------------------------------------------------------------------------------
 
@@ -300,132 +295,21 @@ class MeterHost:
 
     # --- the store --------------------------------------------------------------------------------
 
-    def _commit(self, batch: Pending) -> None:
-        """Take a batch from the meter: it is published once it is on the disk.
+    def _commit(self, batch: Pending) -> Later | None:
+        """Take a batch from the meter; return what is over once a clock that was set is safe.
 
-        StoreError if it cannot be kept and somebody waits for that: at start and stop, or because the clock
-        was set.
+        StoreError if it cannot be kept and the meter starts or stops.
         """
         state = batch.state
         stepped = state is not None and state.offset_ms != self._offset_ms
         if state is not None:
             self._offset_ms = state.offset_ms
-        if self._store is None:
+        keeper = self._keeper
+        if keeper is None:
             self.meter.publish(batch)
-        elif not self._running and self._writing is None and self._waiting is None:
-            # Starting or stopping: nobody is served meanwhile, so the disk may be waited for.
-            try:
-                self._store.write(batch)
-            except StoreError:
-                # `stop` tries again: what follows it must not be kept without it.
-                self._waiting, self._failing = batch, True
-                raise
-            self.meter.publish(batch)
-        elif stepped and self._running:
-            self._write_now(self._store, batch)
-        elif self._writing is None and not self._failing:
-            self._write(batch)
         else:
-            self._wait_with(batch)
-        if self._running:
-            self._arm()
-
-    def _write(self, batch: Pending) -> None:
-        if self._store is None or self._writer is None:
-            return
-        writing = self._writer.submit(self._store.write, batch)
-        self._writing = writing, batch
-        self._written = asyncio.get_running_loop().create_future()
-        asyncio.wrap_future(writing).add_done_callback(lambda done: self._after_write(writing, done))
-
-    def _after_write(self, writing: Future[None], told: asyncio.Future[None] | None = None) -> None:
-        if told is not None:
-            told.exception()  # looked at, so that asyncio does not complain of it
-        if self._writing is None or self._writing[0] is not writing:
-            return  # seen to by `_write_now`, which did not wait for the loop
-        batch, written = self._writing[1], self._written
-        self._writing = self._written = None
-        error = writing.exception()
-        if error is None:
-            again = self._publish(batch)
-            waiting, self._waiting = self._waiting, None
-            if waiting is not None:
-                self._write(waiting)
-            self._tell_of(again)
-        else:
-            if not isinstance(error, DlmsError):
-                _LOG.error("writing the data folder failed", exc_info=error)
-            self._keep_trying(error, batch)
-        if written is not None and not written.done():
-            written.set_result(None)
-
-    def _write_now(self, store: Store, batch: Pending) -> None:
-        """Write what waits and this batch while the event loop stands still: an answer depends on it.
-
-        StoreError if the disk does not take it; it is tried again with the rest.
-        """
-        while self._writing is not None:
-            writing = self._writing[0]
-            wait((writing,))
-            self._after_write(writing)
-        if self._waiting is not None:
-            self._waiting.merge(batch)
-            batch, self._waiting = self._waiting, None
-        try:
-            store.write(batch)
-        except StoreError as error:
-            self._keep_trying(error, batch)
-            raise
-        self._tell_of(self._publish(batch))
-
-    def _publish(self, batch: Pending) -> bool:
-        """Publish what is on the disk, but for the events that were shown without it.
-
-        Return whether the disk did not take anything before.
-        """
-        again, self._failing, self.meter.unsafe = self._failing, False, ""
-        self.meter.publish(replace(batch, events=self._unseen(batch)))
-        return again
-
-    def _tell_of(self, again: bool) -> None:
-        if again:
-            _LOG.warning("the data folder can be written again")
-            if self._running:
-                self._log_event(Priority.INFORMATION, "Data folder", "can be written again")
-
-    def _keep_trying(self, error: BaseException, batch: Pending) -> None:
-        """Keep what could not be written, and go on answering without it."""
-        first, self._failing, self.meter.unsafe = not self._failing, True, str(error)
-        if self._waiting is not None:
-            batch.merge(self._waiting)
-        self._waiting = None
-        self._wait_with(batch)
-        if first:
-            _LOG.error("%s; the meter goes on and tries again", error)
-        if self._running:
-            if first:
-                self._log_event(Priority.FAILURE, "Data folder", str(error))
-            asyncio.get_running_loop().call_later(_RETRY_S, self._retry)
-
-    def _wait_with(self, batch: Pending) -> None:
-        """Have a batch written later."""
-        if self._failing:
-            # Rows may not be seen before they are safe; that nothing is safe must be.
-            self.meter.ion.event_log.publish(self._unseen(batch))
-        if self._waiting is None:
-            self._waiting = batch
-        else:
-            self._waiting.merge(batch)
-
-    def _unseen(self, batch: Pending) -> list[Event]:
-        """Return the events of a batch that are not in the event log yet."""
-        log = self.meter.ion.event_log.events
-        return [event for event in batch.events if not log or event.sequence > log[-1].sequence]
-
-    def _retry(self) -> None:
+            keeper.take(batch)
         if not self._running:
-            return  # `stop` has seen to what was waiting
-        waiting = self._waiting
-        if waiting is not None and self._writing is None:
-            self._waiting = None
-            self._write(waiting)
+            return None
+        self._arm()
+        return keeper.promise() if stepped and keeper is not None else None

@@ -14,13 +14,14 @@ from weakref import ReferenceType, ref
 from iondlms.acse import MechanismName, Policy
 from iondlms.codec.axdr import Tag
 from iondlms.cosem import LogicalDevice
-from iondlms.errors import DataAccessResult, LocalError, TemporaryFailure
+from iondlms.errors import DataAccessResult, TemporaryFailure
 from iondlms.ion.framework import Framework
 from iondlms.ion.log import Log
 from iondlms.ion.meter import IonMeter
 from iondlms.ion.recorder import DataRecorderSetup, memory_log
 from iondlms.ion.source import Source
 from iondlms.ion.state import Pending, Saved
+from iondlms.later import Later, NotYet
 from iondlms.meter.config import Config, PortSection
 from iondlms.meter.endpoint import MeterEndpoint
 from iondlms.meter.fault_rules import FaultRule
@@ -50,8 +51,9 @@ class Meter:
     """One virtual ION meter. `now` is seconds, monotonic; it never reads a clock.
 
     `commit` gets each batch of rows and state that must outlive a power cut, and whoever takes it calls
-    `publish` once it is safe; without it a batch is published at once. A batch that steps the clock must be
-    safe when `commit` returns, or it raises LocalError; `unsafe` tells beforehand that it would.
+    `publish` once it is safe; without it a batch is published at once. Of a batch that steps the clock it
+    returns what is over once that is safe, None where it is safe at once; `unsafe` tells beforehand that
+    nothing can be made safe now.
 
     `speed` is how many of the meter's seconds pass in one of `now`. LocalError for a configuration that
     contradicts itself.
@@ -68,7 +70,7 @@ class Meter:
         *,
         start_year: int = 2020,
         source: Source | None = None,
-        commit: Callable[[Pending], None] | None = None,
+        commit: Callable[[Pending], Later | None] | None = None,
         speed: float = 1.0,
         framework: Framework | None = None,
         make_log: Callable[[DataRecorderSetup], Log] = memory_log,
@@ -290,16 +292,17 @@ class Meter:
 
     @contextmanager
     def _kept(self) -> Iterator[None]:
-        """Within it a SET is done; at its end what that has changed is safe, or TemporaryFailure."""
+        """Within it a SET is done; at its end NotYet where what that has changed is not safe.
+
+        TemporaryFailure, and nothing is done, where nothing can be made safe now.
+        """
         if self.unsafe:
             raise TemporaryFailure(self.unsafe)
         yield
         batch = self.ion.advance(self.ion.now)
-        try:
-            if batch:
-                self._commit(batch)
-        except LocalError as error:
-            raise TemporaryFailure(str(error)) from error
+        later = self._commit(batch) if batch else None
+        if later is not None:
+            raise NotYet(later)
 
     def _report(self, priority: int, cause: str, effect: str) -> None:
         self.ion.count()  # what the source has done until now comes before it
@@ -320,8 +323,13 @@ class Meter:
             self.faults.instead,
         )
 
-    def endpoint(self, port: PortSection | None = None, now: float = 0.0) -> MeterEndpoint:
-        """Return an endpoint for a line of this port, the first one configured if none is named."""
+    def endpoint(
+        self, port: PortSection | None = None, now: float = 0.0, after: Later | None = None
+    ) -> MeterEndpoint:
+        """Return an endpoint for a line of this port, the first one configured if none is named.
+
+        It answers nothing before `after` is over.
+        """
         port = self.config.port[0] if port is None else port
         settings = self.config.meter
         setup = PortSetup(
@@ -333,7 +341,7 @@ class Meter:
             settings.max_pdu,
             settings.before_snrm == "silence",
         )
-        return MeterEndpoint(self, setup, now)
+        return MeterEndpoint(self, setup, now, after)
 
 
 @lru_cache(maxsize=16)

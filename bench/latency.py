@@ -8,7 +8,7 @@ says something, which a page does only where there are new ones. Told are the me
 by kind of request. Due: 1 ms for all but the first block of a long range, 5 ms for that,
 beyond what a bare pair waits on the same machine at the same time: where others have the cores, that is their
 time and not the meter's. SNRM, AARQ and DISC are requests like all others. A SET of the clock is not: it is
-durable before it is answered, so it takes what the disk takes.
+durable before it is answered, so it takes what the disk takes, and nobody else waits for that.
 
     python -m bench.latency [--rounds 20] [--json FILE]
 """

@@ -14,10 +14,10 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from heapq import heappop, heappush
 from math import inf
 from tempfile import TemporaryDirectory
@@ -29,19 +29,21 @@ from iondlms.cosem import LogicalDevice
 from iondlms.errors import LocalError
 from iondlms.ion import Log, Pending, RowFormat, Saved
 from iondlms.ion.recorder import DataRecorderSetup
-from iondlms.meter.config import Config
+from iondlms.later import Later
+from iondlms.meter.config import Config, PortSection
+from iondlms.meter.endpoint import MeterEndpoint
+from iondlms.meter.fleet_keeper import AT_ONCE, FleetKeeper
 from iondlms.meter.framework import device_name, framework_of
 from iondlms.meter.meter import Meter
 from iondlms.meter.source_sections import SimulatedSection
 from iondlms.sources import make_source
-from iondlms.store import FleetLog, FleetStore, Place, StoreError
+from iondlms.store import FleetLog, FleetStore, Place, Reads
 
 __all__ = ["Fleet"]
 
 _LOG: Final = logging.getLogger("iondlms.meter.fleet")
 _SLICE_S: Final = 0.002  # of work between two looks at the sockets: the latency it adds to an answer
 _DEVICES: Final = 256  # meters whose COSEM objects are kept: 15 kB each, 0.3 ms to make
-_AT_ONCE: Final = 1000  # meters written in one transaction, some 20 ms: a clock that is set waits for one
 _STEP_S: Final = 900  # of the simulated load
 _RETRY_S: Final = 5.0
 
@@ -89,14 +91,10 @@ class Fleet:
         self._started = 0.0
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
         self._running = False
-        self._store: FleetStore | None = None
         self._temporary: TemporaryDirectory[str] | None = None
-        self._writer: ThreadPoolExecutor | None = None
-        self._waiting: dict[int, Pending] = {}  # to be written
-        self._writing: tuple[Future[None], dict[int, Pending]] | None = None
-        self._failing = False
-        self._idle = asyncio.Event()  # nothing waits to be written
-        self._idle.set()
+        self._keeper: FleetKeeper | None = None
+        self._reads: Reads | None = None  # of the keeper: one for all
+        self._young: dict[int, Later] = {}  # whose history is being written
 
     # --- what there is -----------------------------------------------------------------------------
 
@@ -122,6 +120,13 @@ class Fleet:
             self._arm()
         return meter
 
+    def endpoint(self, number: int, section: PortSection, now: float) -> MeterEndpoint:
+        """Return an endpoint for a line of a meter, see `meter`.
+
+        Whoever asks finds the rows that have been there all along: it answers once they can be read.
+        """
+        return self.meter(number).endpoint(section, now, self._young.get(number))
+
     def is_made(self, number: int) -> bool:
         """Whether a meter is there; it takes long to make one with history."""
         return self._meters[number] is not None
@@ -138,28 +143,29 @@ class Fleet:
         folder = self._config.meter.data
         if folder is None:
             self._temporary = TemporaryDirectory(prefix="iondlms-fleet-", ignore_cleanup_errors=True)
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="iondlms-store")
         try:
-            self._store = FleetStore.open(
+            store = FleetStore.open(
                 self._temporary.name if self._temporary else folder or "",
                 self._pattern(),
                 lasting=folder is not None,
             )
+            self._keeper = FleetKeeper(store, self._publish, self._tell)
+            self._reads = self._keeper.read
             for setup in self._framework.data_recorders:
-                self._store.recorder(setup.name)
+                store.recorder(setup.name)
             self._started = self._now()
             self._running = True
             # Nothing that is made here is garbage, and to look for it again and again would take most of the
             # time; nor is it looked through later.
             with uncollected():
-                for number, saved in self._wanted(self._store):
+                for number, saved in self._wanted(store):
                     self._make(number, saved)
-                    if number % _AT_ONCE == 0:
+                    if number % AT_ONCE == 0:
                         await asyncio.sleep(0)  # a signal to end is heard meanwhile
                 await self.settled()
             gc.freeze()
         except BaseException:
-            self._close()
+            await self._close(lasting=False)
             raise
         self._arm()
 
@@ -170,16 +176,12 @@ class Fleet:
         self._running = False
         if self._timer is not None:
             self._timer.cancel()
-        now = self._now()
-        self._failing = False  # once more, before all ends
         if self._temporary is None:  # else nobody will ever look
+            now = self._now()
             for meter in self._meters:
                 if meter is not None:
                     meter.power_down(now, "the meter stops")
-            await self.settled()
-        while self._writing is not None:
-            await asyncio.wait((asyncio.wrap_future(self._writing[0]),))
-        self._close()
+        await self._close(lasting=self._temporary is None)
 
     async def __aenter__(self) -> Self:
         if not self._running:
@@ -193,9 +195,8 @@ class Fleet:
 
     async def settled(self) -> None:
         """Wait until all that the meters have recorded is written and can be read, or cannot be written."""
-        self._write()
-        if not self._failing:
-            await self._idle.wait()
+        if self._keeper is not None:
+            await self._keeper.settled()
 
     def _wanted(self, store: FleetStore) -> Iterator[tuple[int, Saved | None]]:
         """Yield the meters that are made at the start."""
@@ -212,21 +213,19 @@ class Fleet:
             {"model": meter.model, "seed": meter.seed, "recorders": [each.fingerprint for each in recorders]}
         )
 
-    def _close(self) -> None:
+    async def _close(self, *, lasting: bool) -> None:
         self._running = False
         gc.unfreeze()
-        if self._writer is not None:
-            self._writer.shutdown()
-        if self._store is not None:
-            self._store.close()
+        if self._keeper is not None:
+            await self._keeper.close(lasting=lasting)
         if self._temporary is not None:
             self._temporary.cleanup()
 
     def _make(self, number: int, saved: Saved | None) -> Meter:
-        store = self._store
-        if store is None:
+        keeper, reads = self._keeper, self._reads
+        if keeper is None or reads is None:
             raise LocalError("the fleet is not running")
-        seat = _Seat(self, store, number, saved is not None)
+        seat = _Seat(self, keeper.store, reads, number, saved is not None)
         meter = Meter(
             self._config,
             start_year=self._year,
@@ -247,13 +246,17 @@ class Fleet:
             meter.start(self._utc_ms, self._started, saved)
             meter.advance(self._now())
             if self._config.meter.history and saved is None:
-                # Whoever asks is to find the rows that have been there all along.
-                self._write_now(number)
+                later = self._young[number] = keeper.promise(number, patient=True)
+                later.then(partial(self._grown, number))
+                keeper.write()
         except BaseException:
             self._meters[number] = None
             raise
         self._set_due(number)
         return meter
+
+    def _grown(self, number: int) -> None:
+        del self._young[number]
 
     # --- time --------------------------------------------------------------------------------------
 
@@ -285,8 +288,8 @@ class Fleet:
     async def catch_up(self) -> None:
         """Let everything happen that is due now, and be written."""
         while self._slice(self._now()):
-            if self._writing is not None and len(self._waiting) >= _AT_ONCE:
-                await asyncio.wait((asyncio.wrap_future(self._writing[0]),))  # or they fill the memory
+            if self._keeper is not None:
+                await self._keeper.room()
             await asyncio.sleep(0)
         self._arm()
         await self.settled()
@@ -303,7 +306,8 @@ class Fleet:
             self._advance(number, meter, now)
             if time.perf_counter() >= end:
                 break
-        self._write()
+        if self._keeper is not None:
+            self._keeper.write()
         return bool(self._heap) and self._heap[0][0] <= now
 
     def _advance(self, number: int, meter: Meter, now: float) -> None:
@@ -324,122 +328,58 @@ class Fleet:
 
     # --- the store ---------------------------------------------------------------------------------
 
-    def commit(self, number: int, batch: Pending) -> None:
+    def commit(self, number: int, batch: Pending) -> Later | None:
         """Take a batch from a meter: it is published once it is written.
 
-        StoreError if the clock was set, and that cannot be kept.
+        Return what is over once that is so, where the clock was set.
         """
         stepped = batch.state is not None and batch.state.offset_ms != self._offsets.get(number, 0)
         if stepped and batch.state is not None:
             self._offsets[number] = batch.state.offset_ms
         if self._temporary is not None:
             batch.state = None  # nobody will ever start from it
-        if not batch:
-            return
-        there = self._waiting.get(number)
-        if there is None:
-            self._waiting[number] = batch
-        else:
-            there.merge(batch)
-        self._idle.clear()
+        keeper = self._keeper
+        if not batch or keeper is None:
+            return None
+        keeper.take(number, batch)
+        later = keeper.promise(number) if stepped else None
         if stepped:
-            self._write_now(number)
             self._set_due(number)
             self._arm()
-        elif len(self._waiting) >= _AT_ONCE or self._timer is not None:
-            self._write()
+        if stepped or keeper.many or self._timer is not None:
+            keeper.write()
+        return later
 
-    def _write(self) -> None:
-        """Have the writer take some of what waits, if it is free."""
-        if self._writing is not None or self._failing or self._writer is None or self._store is None:
-            return
-        if not self._waiting:
-            self._idle.set()
-            return
-        batches = self._waiting
-        if len(batches) > _AT_ONCE:
-            batches = {number: self._waiting[number] for number in [*self._waiting][:_AT_ONCE]}
-        self._waiting = {number: each for number, each in self._waiting.items() if number not in batches}
-        writing = self._writer.submit(self._store.write, batches)
-        self._writing = writing, batches
-        loop = asyncio.get_running_loop()
-        writing.add_done_callback(lambda done: loop.call_soon_threadsafe(self._after_write, done))
+    def _publish(self, number: int, batch: Pending) -> None:
+        meter = self._meters[number]
+        if meter is not None:
+            meter.publish(batch)
 
-    def _after_write(self, writing: Future[None], *, go_on: bool = True) -> None:
-        if self._writing is None or self._writing[0] is not writing:
-            return  # seen to by `_write_now`
-        batches, self._writing = self._writing[1], None
-        error = writing.exception()
-        if error is not None:
-            _LOG.error("%s; the meters go on and it is tried again", error)
-            self._try_later(batches)
-            return
-        self._publish(batches)
-        if go_on:
-            self._write()
-
-    def _try_later(self, batches: dict[int, Pending]) -> None:
-        """Keep what could not be written before what came meanwhile."""
-        for number, later in self._waiting.items():
-            if number in batches:
-                batches[number].merge(later)
-            else:
-                batches[number] = later
-        self._waiting = batches
-        self._failing = True
-        self._idle.set()
-        if self._running:
-            asyncio.get_running_loop().call_later(_RETRY_S, self._retry)
-
-    def _retry(self) -> None:
-        self._failing = False
-        self._idle.clear()
-        self._write()
-
-    def _write_now(self, number: int) -> None:
-        """Write what waits of one meter while the event loop stands still: an answer depends on it.
-
-        StoreError if it cannot be written; it is tried again with the rest.
-        """
-        if self._writing is not None:
-            writing = self._writing[0]
-            wait((writing,))
-            self._after_write(writing, go_on=False)
-        batch = self._waiting.pop(number, None)
-        if batch is None or self._store is None:
-            return  # it went with others
-        try:
-            self._store.write({number: batch})  # the writer's thread has nothing to do now
-        except StoreError:
-            self._try_later({number: batch})
-            raise
-        self._publish({number: batch})
-        self._write()
-
-    def _publish(self, batches: Mapping[int, Pending]) -> None:
-        for number, batch in batches.items():
-            meter = self._meters[number]
+    def _tell(self, trouble: str) -> None:
+        """Have no clock set that could not be kept."""
+        for meter in self._meters:
             if meter is not None:
-                meter.publish(batch)
+                meter.unsafe = trouble
 
 
 class _Seat:
     """What a meter knows of the fleet; smaller than two partials."""
 
-    __slots__ = ("_fleet", "_kept", "_number", "_store")
+    __slots__ = ("_fleet", "_kept", "_number", "_reads", "_store")
 
-    def __init__(self, fleet: Fleet, store: FleetStore, number: int, kept: bool) -> None:
+    def __init__(self, fleet: Fleet, store: FleetStore, reads: Reads, number: int, kept: bool) -> None:
         self._fleet = fleet
         self._store = store
+        self._reads = reads
         self._number = number
         self._kept = kept  # whether the store may have rows of it
 
-    def commit(self, batch: Pending) -> None:
-        self._fleet.commit(self._number, batch)
+    def commit(self, batch: Pending) -> Later | None:
+        return self._fleet.commit(self._number, batch)
 
     def make_log(self, setup: DataRecorderSetup) -> Log:
         place = Place(self._number, self._store.recorder(setup.name))
-        log = FleetLog(self._store, place, RowFormat(len(setup.sources)), setup.depth)
+        log = FleetLog(self._store, place, RowFormat(len(setup.sources)), setup.depth, self._reads)
         if self._kept:
             log.attach()
         return log

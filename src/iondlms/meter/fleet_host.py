@@ -139,11 +139,10 @@ class FleetHost:
 
     def _endpoint(self, number: int, now: float) -> Endpoint | None:
         try:
-            meter = self.fleet.meter(number)
+            return self.fleet.endpoint(number, self._section, now)
         except DlmsError as error:
             _LOG.error("meter %d cannot be had: %s", number, error)
             return None
-        return meter.endpoint(self._section, now)
 
     def _bus(self, now: float) -> Endpoint:
         section = self._section
@@ -152,7 +151,7 @@ class FleetHost:
 
     def _station(self, unit_id: int, now: float) -> Station:
         section = self._section.model_copy(update={"unit_id": unit_id, "framing": "hdlc"})
-        return self.fleet.meter(unit_id - 1).endpoint(section, now)
+        return self.fleet.endpoint(unit_id - 1, section, now)
 
 
 class _Stations(Mapping[int, Callable[[float], Station]]):

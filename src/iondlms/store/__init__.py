@@ -5,7 +5,8 @@ from __future__ import annotations
 from .archive import Archive, KeptRows, backup, meters_in
 from .database import Store
 from .files import FILE_FORMS, FileForm, form_of, headings, read_rows, write_parquet, write_text
-from .fleet import FleetLog, FleetStore, Place
+from .fleet import FleetStore, Place
+from .fleet_log import FleetLog, Reads
 from .history import Imported, import_rows
 from .schema import StoreError
 
@@ -18,6 +19,7 @@ __all__ = [
     "Imported",
     "KeptRows",
     "Place",
+    "Reads",
     "Store",
     "StoreError",
     "backup",

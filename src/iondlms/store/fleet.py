@@ -1,8 +1,7 @@
 """The rows, events and states of thousands of simulated meters in one database.
 
-A meter that nobody asks keeps no rows in memory: its logs read them here. One thread writes, with a
-connection of its own; whoever reads does so from the event loop's thread, at most the rows of one ring, and
-in WAL mode never waits for the writer.
+One thread writes and another reads, each with a connection of its own, so that in WAL mode neither waits for
+the other.
 """
 
 from __future__ import annotations
@@ -10,18 +9,17 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from itertools import pairwise
 from pathlib import Path
 from struct import Struct
 from typing import Final, NamedTuple
 
-from iondlms.ion import Event, MeterState, Pending, RowFormat, Saved
+from iondlms.ion import Event, MeterState, Pending, Saved
 from iondlms.ion.log import found_in
 
 from .database import lock_folder
 from .schema import StoreError, failures, transaction
 
-__all__ = ["FleetLog", "FleetStore", "Place"]
+__all__ = ["FleetStore", "Found", "Place", "instants_of"]
 
 _FILE: Final = "fleet.sqlite"
 _APPLICATION_ID: Final = 0x494F4E46  # "IONF"
@@ -40,7 +38,8 @@ _TABLES: Final = (
     ),
     "create table state (meter integer primary key, body text not null) strict",
 )
-_MANY: Final = 512  # rows turned into numbers at a time
+# Rows read at a time, by one call of SQLite that needs nothing of Python, and so holds up nobody else.
+_MANY: Final = 1024
 
 
 class Place(NamedTuple):
@@ -48,6 +47,15 @@ class Place(NamedTuple):
 
     meter: int
     recorder: int
+
+
+class Found(NamedTuple):
+    """What is known of a range: the runs of its rows, the rows of each in pieces, where rows fall back."""
+
+    runs: tuple[tuple[int, int], ...]
+    rows: tuple[list[bytes], ...]
+    falls: Sequence[int]
+    last_ms: int | None  # of the last row, where the falls had to be looked for
 
 
 class FleetStore:
@@ -146,7 +154,7 @@ class FleetStore:
                 for index in range(len(octets) // stride):
                     yield meter, recorder, rows.first + index, octets[index * stride : (index + 1) * stride]
 
-    # --- the event loop's thread, and the start -----------------------------------------------------
+    # --- the start --------------------------------------------------------------------------------
 
     def recorder(self, name: str) -> int:
         """Return the number of the recorders of that name; call it before anything is written."""
@@ -172,132 +180,79 @@ class FleetStore:
     def span(self, place: Place) -> tuple[int, int]:
         """Return the first number of the rows kept, and the one after the last; (0, 0) without any."""
         with failures("read", self._path):
-            first, last = self._reading.execute(
-                "select (select sequence from record where meter = ?1 and recorder = ?2 order by sequence),"
-                " (select sequence from record where meter = ?1 and recorder = ?2 order by sequence desc)",
-                place,
-            ).fetchone()
-        return (0, 0) if first is None else (int(first), int(last) + 1)
+            return self._span(place)
 
-    def packed(self, place: Place, first: int, end: int) -> bytes:
-        """Return rows `first` to `end` - 1."""
-        with failures("read", self._path):
-            found = self._reading.execute(
-                "select octets from record where meter = ? and recorder = ? and sequence between ? and ?"
-                " order by sequence",
-                (*place, first, end - 1),
+    # --- the reader's thread ------------------------------------------------------------------------
+
+    def pieces(self, place: Place, first: int, end: int) -> list[bytes]:
+        """Return rows `first` to `end` - 1 in some pieces, less those that are not kept."""
+        with failures("read", self._path), transaction(self._reading, "deferred"):
+            return self._pieces(place, first, end, "octets")
+
+    def find(
+        self, place: Place, first: int, end: int, falls: Sequence[int] | None, start_ms: int, end_ms: int
+    ) -> Found:
+        """Return the rows of `first` to `end` - 1 with `start_ms <= utc_ms <= end_ms`, less those not kept.
+
+        `falls` are the rows earlier than the row before; None has them looked for.
+        """
+        with failures("read", self._path), transaction(self._reading, "deferred"):
+            # One state of the store: rows may have been forgotten that the log has not been told of.
+            kept_first, kept_end = self._span(place)
+            first, end = max(first, kept_first), min(end, kept_end)
+            last_ms: int | None = None
+            if falls is None:
+                falls, last_ms = self._falls(place, first, end)
+            inside = [fall for fall in falls if first < fall < end]
+            runs = (
+                found_in(first, inside, end, lambda at: self._instant(place, at), start_ms, end_ms)
+                if first < end
+                else ()
             )
-            return b"".join([octets for (octets,) in found])
+            return Found(runs, tuple([self._pieces(place, *run, "octets") for run in runs]), falls, last_ms)
 
+    def _pieces(self, place: Place, first: int, end: int, what: str) -> list[bytes]:
+        found = []
+        for begin in range(first, end, _MANY):
+            (digits,) = self._reading.execute(
+                # The rows of a range come by the key, in order; asked for in hexadecimal they are one text.
+                f"select group_concat(hex({what}), '') from (select octets from record"
+                " where meter = ? and recorder = ? and sequence between ? and ? order by sequence)",
+                (*place, begin, min(begin + _MANY, end) - 1),
+            ).fetchone()
+            if digits:
+                found.append(bytes.fromhex(digits))
+        return found
 
-class FleetLog:
-    """A `Log` whose rows are in the store; only how many there are is in memory.
+    def _instant(self, place: Place, sequence: int) -> int:
+        (octets,) = self._reading.execute(
+            "select substr(octets, 1, 8) from record where meter = ? and recorder = ? and sequence = ?",
+            (*place, sequence),
+        ).fetchone()
+        return int.from_bytes(octets, "little", signed=True)
 
-    It is told of rows with `extend` once they are written.
-    """
-
-    __slots__ = ("_depth", "_end", "_falls", "_first", "_last_ms", "_place", "_store", "_stride")
-
-    def __init__(self, store: FleetStore, place: Place, row_format: RowFormat, depth: int) -> None:
-        self._store = store
-        self._place = place
-        self._stride = row_format.stride
-        self._depth = depth
-        self._first, self._end = 0, 0
-        self._last_ms: int | None = None
-        # Rows earlier than the row before; None until they are looked for, in rows of an earlier process.
-        self._falls: Sequence[int] | None = ()
-
-    def attach(self) -> None:
-        """Go on with the rows that the store has."""
-        self._first, self._end = self._store.span(self._place)
-        self._falls = None if self.count else ()
-
-    @property
-    def first(self) -> int:
-        """Sequence number of the oldest row kept; `end` if there is none."""
-        return self._first
-
-    @property
-    def end(self) -> int:
-        """The sequence number that the next row will have."""
-        return self._end
-
-    @property
-    def count(self) -> int:
-        """Rows kept."""
-        return self._end - self._first
-
-    def extend(self, rows: bytes | bytearray) -> None:
-        """Take that whole packed rows are written, and forget the oldest above the depth."""
-        if len(rows) % self._stride:
-            raise StoreError(f"{len(rows)} octets are not whole rows of {self._stride}")
-        if not rows:
-            return
-        if self._falls is not None:
-            instants = _instants(bytes(rows), self._stride)
-            before = self._last_ms
-            if before is not None:
-                instants.insert(0, before)
-            begin = self._end + (before is None)
-            falls = [begin + index for index, (old, new) in enumerate(pairwise(instants)) if new < old]
-            self._falls = (*self._falls, *falls) if falls else self._falls
-            self._last_ms = instants[-1]
-        self._end += len(rows) // self._stride
-        self._trim()
-
-    def clear(self, end: int) -> None:
-        """Forget all rows; the next will be number `end`."""
-        self._first = self._end = end
-        self._last_ms, self._falls = None, ()
-
-    def resize(self, depth: int) -> None:
-        """Keep at most `depth` rows from now on, and forget the oldest above it."""
-        self._depth = depth
-        self._trim()
-
-    def packed(self, first: int, end: int) -> bytes:
-        """Return rows `first` to `end` - 1, less those forgotten or not yet there."""
-        first, end = max(first, self._first), min(end, self._end)
-        return self._store.packed(self._place, first, end) if first < end else b""
-
-    def pieces(self, first: int, end: int) -> list[bytes]:
-        """Return the same rows in one piece."""
-        packed = self.packed(first, end)
-        return [packed] if packed else []
-
-    def instants(self, first: int, end: int) -> list[int]:
-        """Return the UTC milliseconds of the same rows."""
-        return _instants(self.packed(first, end), self._stride)
-
-    def find(self, start_ms: int, end_ms: int) -> tuple[tuple[int, int], ...]:
-        """Return the rows with `start_ms <= utc_ms <= end_ms` as runs (first, end)."""
-        if self._falls is None:
-            self._look_for_falls()
-        return found_in(self._first, self._falls or (), self._end, self._instant, start_ms, end_ms)
-
-    def _instant(self, sequence: int) -> int:
-        return int.from_bytes(
-            self._store.packed(self._place, sequence, sequence + 1)[:8], "little", signed=True
-        )
-
-    def _look_for_falls(self) -> None:
+    def _falls(self, place: Place, first: int, end: int) -> tuple[tuple[int, ...], int | None]:
         falls: list[int] = []
         before: int | None = None
-        for first in range(self._first, self._end, _MANY):
-            for index, utc_ms in enumerate(self.instants(first, min(first + _MANY, self._end))):
+        at = first
+        for octets in self._pieces(place, first, end, "substr(octets, 1, 8)"):
+            for utc_ms in instants_of(octets, 8):
                 if before is not None and utc_ms < before:
-                    falls.append(first + index)
-                before = utc_ms
-        self._last_ms, self._falls = before, tuple(falls)
+                    falls.append(at)
+                before, at = utc_ms, at + 1
+        return tuple(falls), before
 
-    def _trim(self) -> None:
-        self._first = max(self._first, self._end - self._depth)
-        if self._falls and self._falls[0] <= self._first:
-            self._falls = tuple([fall for fall in self._falls if fall > self._first])
+    def _span(self, place: Place) -> tuple[int, int]:
+        first, last = self._reading.execute(
+            "select (select sequence from record where meter = ?1 and recorder = ?2 order by sequence),"
+            " (select sequence from record where meter = ?1 and recorder = ?2 order by sequence desc)",
+            place,
+        ).fetchone()
+        return (0, 0) if first is None else (int(first), int(last) + 1)
 
 
-def _instants(packed: bytes, stride: int) -> list[int]:
+def instants_of(packed: bytes, stride: int) -> list[int]:
+    """Return the UTC milliseconds of packed rows."""
     return [utc_ms for (utc_ms,) in Struct(f"<q{stride - 8}x").iter_unpack(packed)]
 
 

@@ -7,11 +7,16 @@ that is done.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Final
 
 from iondlms.errors import LocalError
 
 __all__ = ["Later", "NotYet"]
+
+_LOG: Final = logging.getLogger("iondlms.later")
 
 
 class Later:
@@ -38,12 +43,19 @@ class Later:
         self.done, self.error = True, error
         told, self._told = self._told, []
         for tell in told:
-            tell()
+            try:
+                tell()
+            except Exception:  # a bug of one who waited must not keep the others waiting
+                _LOG.exception("who waited for it failed")
 
 
 class NotYet(Exception):  # no error: who asked is to ask again, or to go on, once it is done
-    """What was asked for depends on something that is still under way."""
+    """What was asked for depends on something that is still under way.
 
-    def __init__(self, later: Later) -> None:
+    Who asks again does so within `again()`: there he has what was got for him.
+    """
+
+    def __init__(self, later: Later, again: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         super().__init__("still under way")
         self.later = later
+        self.again = again

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import tracemalloc
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -96,10 +96,13 @@ async def rows(fleet: Fleet, number: int, time: Time, profile: str = "load") -> 
 
 async def there(ask: Callable[..., T], *of: object) -> T:
     """Ask a log until it has read what it is asked for."""
+    again: Callable[[], AbstractContextManager[None]] = nullcontext
     while True:
         try:
-            return ask(*of)
+            with again():
+                return ask(*of)
         except NotYet as waits:
+            again = waits.again
             await over(waits.later, 20)
 
 
@@ -374,12 +377,12 @@ class Held:
         self.began = threading.Event()
         method = getattr(FleetStore, name)
 
-        def held(store: FleetStore, of: Any, *others: Any) -> Any:
+        def held(store: FleetStore, of: Any, *others: Any, **named: Any) -> Any:
             if meter is None or meter == getattr(of, "meter", None):
                 self.began.set()
                 if not self.gate.wait(20):
                     raise StoreError("the test has let nobody go on")
-            return method(store, of, *others)
+            return method(store, of, *others, **named)
 
         patch.setattr(FleetStore, name, held)
 
@@ -491,11 +494,11 @@ async def test_what_cannot_be_read_now_is_a_temporary_failure_and_the_line_goes_
     method = getattr(FleetStore, name)
     failed: list[str] = []
 
-    def once(*of: Any) -> Any:
+    def once(*of: Any, **named: Any) -> Any:
         if not failed:
             failed.append(threading.current_thread().name)
             raise StoreError("cannot read fleet.sqlite: disk I/O error")
-        return method(*of)
+        return method(*of, **named)
 
     async with asyncio.timeout(20), hosted(1, ("history", 30)) as host, client(host, 0) as asks:
         monkeypatch.setattr(host.fleet, "endpoint", None)  # no other connection is to be had

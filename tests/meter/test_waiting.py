@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import pairwise
@@ -18,6 +19,7 @@ from iondlms.errors import LocalError
 from iondlms.hdlc import Deframer, Kind
 from iondlms.later import Later
 from iondlms.meter import MeterEndpoint
+from iondlms.meter.service import Association
 from iondlms.meter.waiting import Waiting
 
 BOTH: Final[tuple[Transport, ...]] = ("hdlc", "wrapper")
@@ -497,3 +499,32 @@ def test_a_request_may_wait_again_and_keeps_those_behind_it() -> None:
     assert queue.take([" third"], 0.0, serve) == b""
     second.settle()
     assert queue.go_on(0.0, serve) == b"first second third"
+
+
+@pytest.mark.parametrize("transport", ["hdlc", "wrapper"])
+def test_a_session_whose_answers_have_waited_leaves_nothing_for_the_collector(transport: Transport) -> None:
+    """As `ports/loop.settle` reckons with: a fleet's sessions would be thousands of cycles."""
+
+    def associations() -> int:
+        return sum(isinstance(each, Association) for each in gc.get_objects())
+
+    disk, line = SlowDisk(), Line(transport)
+    endpoint: MeterEndpoint | None = meter_on(disk)
+    assert endpoint is not None
+    endpoint.receive_data(line.open(), 1000.0)
+    gc.collect()
+    before = associations()
+    assert before >= 2
+    gc.disable()
+    try:
+        for what in ("set", "rows"):
+            answer = endpoint.receive_data(line(what), 1000.0)
+            assert answer == b""
+            while endpoint.later is not None:
+                disk.settle()
+                answer = endpoint.handle_timeout(1000.0)
+            assert answer
+        del endpoint
+        assert associations() == before - 2
+    finally:
+        gc.enable()

@@ -157,7 +157,8 @@ class Association:
         error = None if later is None else later.error
         if error is not None:
             _LOG.error("%s; the client is told of a temporary failure", error)
-        return self._resume(None if error is None else TemporaryFailure(str(error)))
+        resume, self._resume = self._resume, _no_answer  # which may hold this association
+        return resume(None if error is None else TemporaryFailure(str(error)))
 
     def _wait(self, later: Later, resume: Callable[[AccessError | None], bytes | None]) -> None:
         self.later, self._resume = later, resume
@@ -281,8 +282,13 @@ class Association:
         except AccessError as error:
             return GetResponseNormal(request.invoke, self._result(error)).encode()
         except NotYet as waits:
-            # Asked once more, it has what it asks for.
-            self._wait(waits.later, lambda error: self._get(request, selection, view, error))
+            again = waits.again  # the name of an exception ends with its clause
+
+            def ask(error: AccessError | None) -> bytes | None:
+                with again():
+                    return self._get(request, selection, view, error)
+
+            self._wait(waits.later, ask)
             return None
         self._cutter = cutter
         return cutter.next_block()

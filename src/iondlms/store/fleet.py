@@ -190,9 +190,18 @@ class FleetStore:
             return self._pieces(place, first, end, "octets")
 
     def find(
-        self, place: Place, first: int, end: int, falls: Sequence[int] | None, start_ms: int, end_ms: int
+        self,
+        place: Place,
+        first: int,
+        end: int,
+        falls: Sequence[int] | None,
+        start_ms: int,
+        end_ms: int,
+        *,
+        rows: bool = True,
     ) -> Found:
-        """Return the rows of `first` to `end` - 1 with `start_ms <= utc_ms <= end_ms`, less those not kept.
+        """Return where of `first` to `end` - 1 the rows are with `start_ms <= utc_ms <= end_ms`, less those
+        not kept; with `rows` these too.
 
         `falls` are the rows earlier than the row before; None has them looked for.
         """
@@ -209,7 +218,8 @@ class FleetStore:
                 if first < end
                 else ()
             )
-            return Found(runs, tuple([self._pieces(place, *run, "octets") for run in runs]), falls, last_ms)
+            pieces = tuple([self._pieces(place, *run, "octets") for run in runs]) if rows else ()
+            return Found(runs, pieces, falls, last_ms)
 
     def _pieces(self, place: Place, first: int, end: int, what: str) -> list[bytes]:
         found = []

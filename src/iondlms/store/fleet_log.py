@@ -6,9 +6,10 @@ when it is asked again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from iondlms.ion import RowFormat
 from iondlms.later import Later, NotYet
@@ -18,7 +19,6 @@ from .schema import StoreError
 
 __all__ = ["FleetLog", "Reads"]
 
-_KEPT: Final = 8  # answers for those who are to ask again; who is gone never does
 _Question: TypeAlias = tuple[str, int, int]
 _T = TypeVar("_T")
 
@@ -34,11 +34,12 @@ class FleetLog:
     """A `Log` whose rows are in the store; only how many there are is in memory.
 
     It is told of rows with `extend` once they are written. What it is asked for it has read elsewhere: it
-    raises NotYet, and answers the same question once that is over. Without `reads` it reads at once.
+    raises NotYet, and who asks again within what that gives is answered, with the rows that there were when
+    he asked first. Without `reads` it reads at once.
     """
 
     __slots__ = (
-        "_at_hand",
+        "_answers",
         "_depth",
         "_end",
         "_falls",
@@ -59,7 +60,7 @@ class FleetLog:
         reads: Reads | None = None,
     ) -> None:
         self._reads = reads
-        self._at_hand: dict[_Question, Any] | None = None  # what was read for who asks again
+        self._answers: Mapping[_Question, Any] | None = None  # what was read for him who asks again now
         self._store = store
         self._place = place
         self._stride = row_format.stride
@@ -91,7 +92,6 @@ class FleetLog:
 
     def extend(self, rows: bytes | bytearray) -> None:
         """Take that whole packed rows are written, and forget the oldest above the depth."""
-        self._at_hand = None
         if len(rows) % self._stride:
             raise StoreError(f"{len(rows)} octets are not whole rows of {self._stride}")
         if not rows:
@@ -110,13 +110,11 @@ class FleetLog:
 
     def clear(self, end: int) -> None:
         """Forget all rows; the next will be number `end`."""
-        self._at_hand = None
         self._first = self._end = end
         self._last_ms, self._falls = None, ()
 
     def resize(self, depth: int) -> None:
         """Keep at most `depth` rows from now on, and forget the oldest above it."""
-        self._at_hand = None
         self._depth = depth
         self._trim()
 
@@ -130,14 +128,14 @@ class FleetLog:
         if first >= end:
             return []
         question = "rows", first, end
-        read: list[bytes] | None = self._read_before(question)
-        if read is not None:
-            return read
+        if self._answers is not None and question in self._answers:
+            rows: list[bytes] = self._answers[question]
+            return rows
         store, place = self._store, self._place
         if self._reads is None:
             return store.pieces(place, first, end)
-        raise NotYet(
-            self._reads(lambda: store.pieces(place, first, end), lambda rows: self._keep({question: rows}))
+        raise self._not_yet(
+            self._reads, lambda: store.pieces(place, first, end), lambda rows: {question: rows}
         )
 
     def instants(self, first: int, end: int) -> list[int]:
@@ -147,45 +145,46 @@ class FleetLog:
     def find(self, start_ms: int, end_ms: int) -> tuple[tuple[int, int], ...]:
         """Return the rows with `start_ms <= utc_ms <= end_ms` as runs (first, end)."""
         question = "range", start_ms, end_ms
-        runs: tuple[tuple[int, int], ...] | None = self._read_before(question)
-        if runs is not None:
+        if self._answers is not None and question in self._answers:
+            runs: tuple[tuple[int, int], ...] = self._answers[question]
             return runs
         store, place, first, end, falls = self._store, self._place, self._first, self._end, self._falls
+        wanted = self._reads is not None  # whoever asks for a range wants its rows
 
         def job() -> Found:
-            return store.find(place, first, end, falls, start_ms, end_ms)
+            return store.find(place, first, end, falls, start_ms, end_ms, rows=wanted)
 
-        def take(found: Found) -> None:
-            if (self._first, self._end) != (first, end):
-                return  # a row came meanwhile, which whoever asks next is to see
-            if self._falls is None:
+        def take(found: Found) -> dict[_Question, Any]:
+            if self._falls is None and (self._first, self._end) == (first, end):
                 self._falls, self._last_ms = found.falls, found.last_ms
-            # Whoever asks for a range wants its rows.
-            rows = {("rows", *run): rows for run, rows in zip(found.runs, found.rows, strict=True)}
-            self._keep({**rows, question: found.runs})
+            rows = {("rows", *run): rows for run, rows in zip(found.runs, found.rows, strict=False)}
+            return {**rows, question: found.runs}
 
-        if self._reads is not None:
-            raise NotYet(self._reads(job, take))
-        take(job())
-        return self.find(start_ms, end_ms)
+        if self._reads is None:
+            found = job()
+            take(found)
+            return found.runs
+        raise self._not_yet(self._reads, job, take)
 
-    def _read_before(self, question: _Question) -> Any:
-        """Return the answer that was read for a question, once; None where none was."""
-        at_hand = self._at_hand
-        if at_hand is None:
-            return None
-        answer = at_hand.pop(question, None)
-        if not at_hand:
-            self._at_hand = None
-        return answer
+    def _not_yet(
+        self, reads: Reads, job: Callable[[], _T], take: Callable[[_T], dict[_Question, Any]]
+    ) -> NotYet:
+        """Have a job done; return what whoever asks is told meanwhile."""
+        span = self._first, self._end
+        answers: dict[_Question, Any] = dict(self._answers or {})
 
-    def _keep(self, answers: dict[_Question, Any]) -> None:
-        """Have answers at hand, and forget the oldest; of these none, or who asks again would never end."""
-        before = self._at_hand or {}
-        at_hand = {question: each for question, each in before.items() if question not in answers}
-        for question in list(at_hand)[: max(0, len(at_hand) + len(answers) - _KEPT)]:
-            del at_hand[question]
-        self._at_hand = at_hand | answers
+        @contextmanager
+        def again() -> Iterator[None]:
+            # One answer is of one moment: what was recorded meanwhile is not in it. And however many rows
+            # come, who asks is answered in the end.
+            now = self._first, self._end
+            (self._first, self._end), self._answers = span, answers
+            try:
+                yield
+            finally:
+                (self._first, self._end), self._answers = now, None
+
+        return NotYet(reads(job, lambda read: answers.update(take(read))), again)
 
     def _trim(self) -> None:
         self._first = max(self._first, self._end - self._depth)

@@ -469,3 +469,56 @@ def test_events_and_state_are_batches_too() -> None:
             assert events == [[1], [2, 3]]
 
     asyncio.run(played())
+
+
+async def test_at_the_end_nobody_reads_for_those_who_have_gone() -> None:
+    async with running() as bench:
+        gate = threading.Event()
+        read: list[int] = []
+        first = bench.keeper.read(lambda: gate.wait(5), lambda _: read.append(0))
+        others = [bench.keeper.read(lambda: 1, read.append) for _ in range(1000)]
+        asyncio.get_running_loop().call_soon(gate.set)
+        await bench.keeper.close(lasting=False)
+        assert read == [0]
+        assert first.error is None
+        assert {str(later.error) for later in others} == {"the store is closed"}
+
+
+async def test_a_bug_in_what_takes_is_told_to_who_asked() -> None:
+    async with running() as bench:
+        over = asyncio.Event()
+
+        def wrong(_: int) -> None:
+            raise KeyError("a bug")
+
+        later = bench.keeper.read(lambda: 1, wrong)
+        later.then(over.set)
+        await over.wait()
+        assert isinstance(later.error, StoreError)
+
+
+async def test_a_full_disk_is_told_once_and_what_it_loses(caplog: pytest.LogCaptureFixture) -> None:
+    async with running() as bench:
+        bench.disk.errors = [FULL] * 4
+        bench.take(1)
+        for _ in range(3):
+            await bench.retried()
+        assert caplog.text.count("the meters go on and try again") == 1
+        await bench.keeper.close(lasting=True)
+        assert caplog.text.count("the meters go on and try again") == 1
+        assert "what was not written before is lost" in caplog.text
+
+
+async def test_it_owes_until_it_has_shown() -> None:
+    async with running() as bench:
+        bench.disk.free.clear()
+        bench.take(1)
+        assert not bench.keeper.owes(1)
+        later = bench.keeper.promise(1)
+        assert bench.keeper.owes(1)
+        bench.keeper.write()
+        assert bench.keeper.owes(1)
+        bench.disk.free.set()
+        await bench.keeper.settled()
+        assert later.done
+        assert not bench.keeper.owes(1)

@@ -91,6 +91,7 @@ class Fleet:
         self._started = 0.0
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
         self._running = False
+        self._gathering = False  # batches, to have them written together
         self._temporary: TemporaryDirectory[str] | None = None
         self._keeper: FleetKeeper | None = None
         self._reads: Reads | None = None  # of the keeper: one for all
@@ -159,9 +160,11 @@ class Fleet:
             # time; nor is it looked through later.
             with uncollected():
                 for number, saved in self._wanted(store):
+                    self._gathering = True
                     self._make(number, saved)
                     if number % AT_ONCE == 0:
                         await asyncio.sleep(0)  # a signal to end is heard meanwhile
+                self._gathering = False
                 await self.settled()
             gc.freeze()
         except BaseException:
@@ -297,6 +300,7 @@ class Fleet:
     def _slice(self, now: float) -> bool:
         """Work for a slice of time; return whether more is due."""
         end = time.perf_counter() + _SLICE_S
+        self._gathering = True
         while self._heap and self._heap[0][0] <= now:
             due, number = heappop(self._heap)
             meter = self._meters[number]
@@ -306,6 +310,7 @@ class Fleet:
             self._advance(number, meter, now)
             if time.perf_counter() >= end:
                 break
+        self._gathering = False
         if self._keeper is not None:
             self._keeper.write()
         return bool(self._heap) and self._heap[0][0] <= now
@@ -342,11 +347,12 @@ class Fleet:
         if not batch or keeper is None:
             return None
         keeper.take(number, batch)
-        later = keeper.promise(number) if stepped else None
+        # Nor is a SET answered before those that came before it.
+        later = keeper.promise(number) if stepped or keeper.owes(number) else None
         if stepped:
             self._set_due(number)
             self._arm()
-        if stepped or keeper.many or self._timer is not None:
+        if later is not None or keeper.many or not self._gathering:
             keeper.write()
         return later
 

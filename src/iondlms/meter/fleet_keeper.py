@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any, Final, NamedTuple, TypeVar
 
 from iondlms.errors import LocalError
@@ -57,6 +57,7 @@ class FleetKeeper:
         self._promises: dict[int, list[_Promise]] = {}  # of what waits
         self._writing: _Writing | None = None
         self._again: asyncio.TimerHandle | None = None
+        self._closing = False
         self._idle = asyncio.Event()  # nothing waits to be written
         self._idle.set()
 
@@ -86,6 +87,10 @@ class FleetKeeper:
         else:
             later.settle()
         return later
+
+    def owes(self, number: int) -> bool:
+        """Whether somebody waits for a batch of this meter."""
+        return number in self._promises or (self._writing is not None and number in self._writing.promises)
 
     @property
     def many(self) -> bool:
@@ -123,6 +128,9 @@ class FleetKeeper:
 
     async def close(self, *, lasting: bool) -> None:
         """Write all that waits, if it is to last, and close the store."""
+        self._closing = True
+        # The loop waits for neither thread. What is being read ends, and what is not yet is for nobody.
+        self._reader.shutdown(wait=False, cancel_futures=True)
         if self._again is not None:
             self._again.cancel()
         self.failing = False  # once more, before all ends
@@ -135,10 +143,11 @@ class FleetKeeper:
             await asyncio.sleep(0)
         if self._again is not None:
             self._again.cancel()
+        if self._waiting and lasting:
+            _LOG.error("%s; what was not written before is lost", self.trouble)
         self._give_up()
         try:
-            # The loop waits for neither thread: what is read ends first, then the disk has the last of it.
-            await asyncio.wrap_future(self._reader.submit(int))
+            await asyncio.to_thread(self._reader.shutdown)
             await asyncio.wrap_future(self._writer.submit(self.store.close))
         finally:
             self._reader.shutdown()
@@ -158,7 +167,8 @@ class FleetKeeper:
             return
         error = writing.job.exception()
         if error is not None:
-            _LOG.error("%s; the meters go on and it is tried again", error)
+            if not self.trouble and not self._closing:  # it is told once
+                _LOG.error("%s; the meters go on and try again", error)
             self._try_later(writing, error)
             return
         if self.trouble:
@@ -216,14 +226,17 @@ class FleetKeeper:
         later = Later()
 
         def done(read: Future[Any]) -> None:
-            error = read.exception()
-            if error is None:
+            try:
                 take(read.result())
-                later.settle()
+            except CancelledError:
+                later.settle(StoreError("the store is closed"))
+            except LocalError as error:
+                later.settle(error)
+            except Exception as error:
+                _LOG.exception("reading the store failed")
+                later.settle(StoreError(str(error)))
             else:
-                if not isinstance(error, LocalError):
-                    _LOG.error("reading the store failed", exc_info=error)
-                later.settle(error if isinstance(error, LocalError) else StoreError(str(error)))
+                later.settle()
 
         self._reader.submit(job).add_done_callback(lambda read: self._loop.call_soon_threadsafe(done, read))
         return later

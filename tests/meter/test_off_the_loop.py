@@ -12,13 +12,16 @@ from typing import Any
 
 import pytest
 from tests.meter.bench import START, START_MS
+from tests.meter.slow_disk import SUCCESS, Line
 
 from iondlms.client import Client, Hooks, blocking, connect
 from iondlms.errors import DlmsError, LocalError
 from iondlms.ion import Pending
 from iondlms.meter import Config, MeterHost, SiteHost, load
 from iondlms.meter.control import Control
+from iondlms.ports.loop import over
 from iondlms.ports.memory import NullModem
+from iondlms.ports.tcp import TcpPort
 from iondlms.store import Archive, Store, StoreError
 
 PASSWORD = "12345678"
@@ -36,7 +39,8 @@ sources = ["Vln a"]
 
 
 def settings(folder: Path) -> list[tuple[str, Any]]:
-    return [("port.ETHERNET.listen", "127.0.0.1:0"), ("password", PASSWORD), ("data", str(folder))]
+    port = [("port.ETHERNET.listen", "127.0.0.1:0"), ("port.ETHERNET.unit_id", 17)]
+    return [*port, ("password", PASSWORD), ("data", str(folder))]
 
 
 def host(folder: Path, *more: tuple[str, Any], **options: Any) -> MeterHost:
@@ -44,7 +48,7 @@ def host(folder: Path, *more: tuple[str, Any], **options: Any) -> MeterHost:
 
 
 def client(of: MeterHost, hooks: Hooks | None = None) -> Client:
-    return connect(f"{of.ports[0].url}?unit=100&client=1", password=PASSWORD, hooks=hooks)
+    return connect(f"{of.ports[0].url}?unit=17&client=1", password=PASSWORD, hooks=hooks)
 
 
 @contextmanager
@@ -82,7 +86,7 @@ def read_beside(running: MeterHost) -> int:
     """Read the meter over another line of it, here and now; return how many rows it has."""
     now = asyncio.get_running_loop().time()
     line = NullModem(running.meter.endpoint(now=now), now=now)
-    with blocking.Client("hdlc://line?unit=100", connector=lambda: line) as other:
+    with blocking.Client("hdlc://line?unit=17", connector=lambda: line) as other:
         return len(other.profile("load").rows)
 
 
@@ -129,6 +133,73 @@ async def test_a_set_under_way_at_the_stop_is_answered(
         with suppress(DlmsError):
             await meter.close()
     assert len(answers) == 1
+    assert abs(kept_offset(tmp_path) - STEP) < timedelta(seconds=10)
+
+
+async def test_a_set_that_comes_while_the_ports_close_is_durable_before_its_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stop had begun, and the answer no longer waited."""
+    running, stop_port = host(tmp_path), TcpPort.stop
+    answers: list[bytes] = []
+
+    async def slow_stop(port: TcpPort) -> None:
+        if not answers:  # another port of the meter, that is open yet
+            now, line = asyncio.get_running_loop().time(), Line("hdlc")
+            endpoint = running.meter.endpoint(now=now)
+            endpoint.receive_data(line.open(), now)
+            answers.append(endpoint.receive_data(line("set"), now))
+            assert kept_offset(tmp_path) == timedelta(0)
+            await over(endpoint.later)
+            answers.append(endpoint.handle_timeout(now))
+            assert kept_offset(tmp_path) != timedelta(0)
+        await stop_port(port)
+
+    async with asyncio.timeout(30):
+        await running.start()
+        await running.settled()
+        monkeypatch.setattr(TcpPort, "stop", slow_stop)
+        await running.stop()
+    assert answers[0] == b""
+    assert SUCCESS in answers[1]
+
+
+async def test_two_who_set_the_same_time_both_wait_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with asyncio.timeout(30), host(tmp_path) as running:
+        await running.settled()
+        now = asyncio.get_running_loop().time()
+        lines = []
+        for _ in range(2):
+            line, endpoint = Line("hdlc"), running.meter.endpoint(now=now)
+            endpoint.receive_data(line.open(), now)
+            lines.append((line, endpoint))
+        await running.settled()
+        with held(monkeypatch) as (_, go_on):
+            for line, endpoint in lines:
+                assert endpoint.receive_data(line("set"), now) == b""
+                assert endpoint.later is not None
+            go_on.set()
+            for _, endpoint in lines:
+                await over(endpoint.later)
+                assert SUCCESS in endpoint.handle_timeout(now)
+
+
+async def test_a_bug_that_hides_rows_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with asyncio.timeout(30), host(tmp_path) as running, client(running) as meter:
+        await running.settled()
+
+        def wrong(_: Pending) -> None:
+            raise KeyError("a bug")
+
+        monkeypatch.setattr(running.meter, "publish", wrong)
+        await meter.set_clock(START + STEP)
+        await running.settled()
+        monkeypatch.undo()
+    assert "what is on the disk cannot be shown" in caplog.text
     assert abs(kept_offset(tmp_path) - STEP) < timedelta(seconds=10)
 
 

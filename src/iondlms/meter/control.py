@@ -238,9 +238,10 @@ class Control:
     async def _clock(self, command: _Clock) -> dict[str, Any]:
         host = self._one(command)
         host.meter.step_clock(command.step, _now())
-        await host.settled()
-        if host.meter.unsafe:
-            raise LocalError(f"the clock is set, and that is not safe: {host.meter.unsafe}")
+        try:
+            await host.safe()
+        except LocalError as error:
+            raise LocalError(f"the clock is set, and that is not safe: {error}") from error
         return self._done(host)
 
     async def _master_reset(self, command: _Command) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, Self
@@ -27,7 +28,7 @@ from iondlms.meter.lines import follow, make_port
 from iondlms.meter.meter import Meter
 from iondlms.meter.port_sections import DevicePort
 from iondlms.meter.reload import Change
-from iondlms.ports.loop import Alarm
+from iondlms.ports.loop import Alarm, over
 from iondlms.sources import LiveSource
 from iondlms.store import Store, StoreError
 
@@ -70,7 +71,6 @@ class MeterHost:
         self._writer = writer
         self._keeper: Keeper | None = None
         self._running = False
-        self._offset_ms = 0  # of the batch before: another one is a clock that was set
         self._alarm = Alarm(self._wake)
 
     async def start(self) -> None:
@@ -87,19 +87,18 @@ class MeterHost:
             if self._keeper is not None:
                 saved = self._keeper.load()
                 self._warn_of_clearing(saved)
-                self._offset_ms = 0 if saved is None else saved.state.offset_ms
                 self._describe()
             for port in self.ports:
                 await port.bind()
             self.meter.start(self._present_ms(), loop.time(), saved)
+            if self._keeper is not None:
+                self._keeper.serve()
             for port in self.ports:
                 await port.start()
         except BaseException:
             await self._close()
             raise
         self._running = True
-        if self._keeper is not None:
-            self._keeper.serve()
         self._arm()
         if self._live is not None:
             self._live.listen(self._log_event, self._before_change)
@@ -127,7 +126,8 @@ class MeterHost:
         if self._keeper is not None:
             self._keeper.end()
         try:
-            self.meter.power_down(asyncio.get_running_loop().time(), "the meter stops")
+            with suppress(StoreError):  # then `finish` tries it again, and says so
+                self.meter.power_down(asyncio.get_running_loop().time(), "the meter stops")
             if self._keeper is not None:
                 self._keeper.finish()
         except StoreError as error:
@@ -148,6 +148,15 @@ class MeterHost:
         """Wait until all that the meter has recorded is written and can be read."""
         if self._keeper is not None:
             await self._keeper.settled()
+
+    async def safe(self) -> None:
+        """Wait until all that the meter has recorded until now is written; LocalError if it cannot be."""
+        if self._keeper is None:
+            return
+        later = self._keeper.promise()
+        await over(later)
+        if later.error is not None:
+            raise later.error
 
     async def switch(self, section: PortSection) -> list[str]:
         """Let a port answer or be silent, at the baud and framing that its section says now.
@@ -224,6 +233,7 @@ class MeterHost:
         for port in self.ports:
             await port.stop()
         if self._keeper is not None:
+            self._keeper.end()
             self._keeper.close()
 
     # --- time -------------------------------------------------------------------------------------
@@ -296,20 +306,17 @@ class MeterHost:
     # --- the store --------------------------------------------------------------------------------
 
     def _commit(self, batch: Pending) -> Later | None:
-        """Take a batch from the meter; return what is over once a clock that was set is safe.
+        """Take a batch from the meter; return what is over once it is safe.
 
-        StoreError if it cannot be kept and the meter starts or stops.
+        StoreError if it cannot be kept, and the meter does not serve yet or any more.
         """
-        state = batch.state
-        stepped = state is not None and state.offset_ms != self._offset_ms
-        if state is not None:
-            self._offset_ms = state.offset_ms
         keeper = self._keeper
         if keeper is None:
             self.meter.publish(batch)
+            later = None
         else:
             keeper.take(batch)
-        if not self._running:
-            return None
-        self._arm()
-        return keeper.promise() if stepped and keeper is not None else None
+            later = keeper.promise()
+        if self._running:
+            self._arm()
+        return later

@@ -156,8 +156,11 @@ class Keeper:
             return
         if error is None:
             again, self._failing, self._meter.unsafe = self._failing, False, ""
-            # But for the events that were shown without it.
-            self._meter.publish(replace(writing.batch, events=self._unseen(writing.batch)))
+            try:
+                # But for the events that were shown without it.
+                self._meter.publish(replace(writing.batch, events=self._unseen(writing.batch)))
+            except Exception:  # a bug of ours; what comes is written all the same
+                _LOG.exception("what is on the disk cannot be shown")
             self._write_waiting()
             for promise in writing.promises:
                 promise.settle()
@@ -182,8 +185,6 @@ class Keeper:
             _LOG.error("%s; the meter goes on and tries again", error)
             self._say(Priority.FAILURE, str(error))
         if self._serving:
-            if self._again is not None:
-                self._again.cancel()
             self._again = asyncio.get_running_loop().call_later(_RETRY_S, self._retry)
         failed = error if isinstance(error, LocalError) else StoreError(str(error))
         promises, self._promises = [*writing.promises, *self._promises], []

@@ -51,9 +51,9 @@ class Meter:
     """One virtual ION meter. `now` is seconds, monotonic; it never reads a clock.
 
     `commit` gets each batch of rows and state that must outlive a power cut, and whoever takes it calls
-    `publish` once it is safe; without it a batch is published at once. Of a batch that steps the clock it
-    returns what is over once that is safe, None where it is safe at once; `unsafe` tells beforehand that
-    nothing can be made safe now.
+    `publish` once it is safe; without it a batch is published at once. It returns what is over once a batch
+    is safe that came of a SET, None where it is safe at once; `unsafe` tells beforehand that nothing can be
+    made safe now.
 
     `speed` is how many of the meter's seconds pass in one of `now`. LocalError for a configuration that
     contradicts itself.
@@ -301,8 +301,12 @@ class Meter:
         yield
         batch = self.ion.advance(self.ion.now)
         later = self._commit(batch) if batch else None
-        if later is not None:
+        if later is None:
+            return
+        if not later.done:
             raise NotYet(later)
+        if later.error is not None:
+            raise TemporaryFailure(str(later.error)) from later.error
 
     def _report(self, priority: int, cause: str, effect: str) -> None:
         self.ion.count()  # what the source has done until now comes before it

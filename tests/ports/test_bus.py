@@ -488,3 +488,35 @@ def test_an_answer_that_is_gone_is_not_waited_for(power: bool) -> None:
         disk.settle()
     assert bus.later is None
     assert answers(bus.receive_data(line("rr"), 1130.0)) == (17, DM)
+
+
+def test_an_answer_that_waits_longer_than_the_line_is_silent_goes_out() -> None:
+    bus, made = writing_bus()
+    assert bus.receive_data(frame(1, 0x93), 0.0) == b""
+    (station,) = made[1]
+    assert station.later is not None
+    station.heard_at = 1000.0  # its own inactivity is longer than the line's
+    assert bus.next_deadline() == 120.0
+    assert bus.handle_timeout(120.0) == b""
+    assert bus.idle
+    deadline = bus.next_deadline()
+    assert deadline is not None
+    assert deadline > 120.0  # it does not wake for ever for what has passed
+    station.later.settle()
+    deadline = bus.next_deadline()
+    assert deadline is not None
+    assert deadline <= 1000.0
+    assert bus.handle_timeout(1000.0) == frame(1, 0x93)
+    assert bus.next_deadline() is None or bus.next_deadline() == 1120.0
+
+
+def test_an_answer_that_has_waited_keeps_the_line() -> None:
+    bus, made = writing_bus()
+    bus.receive_data(frame(1, 0x93), 0.0)
+    (station,) = made[1]
+    assert station.later is not None
+    station.heard_at = 100.0
+    station.later.settle()
+    assert bus.handle_timeout(100.0) == frame(1, 0x93)
+    assert not bus.idle
+    assert bus.next_deadline() == 220.0

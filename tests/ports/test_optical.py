@@ -12,6 +12,7 @@ from tests.ports.reading import endpoint, expected, make_meter, read
 
 from iondlms.errors import LocalError, PortError
 from iondlms.hdlc import Frame
+from iondlms.later import Later
 from iondlms.ports.endpoint import AsyncLine, Endpoint, SteersLine
 from iondlms.ports.line import Pace
 from iondlms.ports.memory import AsyncNullModem, Fault, FaultKind, Faults, NullModem
@@ -226,6 +227,40 @@ def test_after_disc_it_waits_a_little_and_goes_back() -> None:
     assert meter.wanted.baud == 300
 
 
+def test_a_disc_that_is_answered_later_is_one_too() -> None:
+    """Behind a SET that waits for the disk: the meter went back after its inactivity time-out only."""
+
+    class Slow(Silent):
+        def receive_data(self, data: bytes, now: float) -> bytes:
+            self.later = Later()
+            return b""
+
+        def next_deadline(self) -> float | None:
+            return 0.0 if self.later is not None and self.later.done else 1000.0
+
+        def handle_timeout(self, now: float) -> bytes:
+            if self.later is None or not self.later.done:
+                return b""
+            self.later = None
+            return bytes.fromhex("7EA00A0002002321735A72957E")
+
+    made: list[Slow] = []
+
+    def slow(_: float) -> Slow:
+        made.append(Slow())
+        return made[-1]
+
+    meter = offered(SignOnEndpoint(slow, SignOnSetup(ION)))
+    meter.receive_data(acknowledge(9600), 1.0)
+    assert meter.receive_data(DISC[:5], 2.0) == meter.receive_data(DISC[5:], 3.0) == b""
+    (endpoint,) = made
+    assert meter.later is endpoint.later is not None
+    endpoint.later.settle()
+    assert meter.handle_timeout(4.0)
+    assert wait(meter) == pytest.approx(9.0)
+    assert meter.wanted.baud == 300
+
+
 # What a reader that signs on at 300 baud is to a port at 9600: nothing, or octets that make no frame.
 NOISE = st.one_of(
     st.binary(max_size=20).map(lambda octets: octets.replace(b"~", b"")),
@@ -408,7 +443,7 @@ def test_another_meter_stays_silent() -> None:
 
 class Silent:
     idle = closed = False
-    later = None
+    later: Later | None = None
 
     def receive_data(self, data: bytes, now: float) -> bytes:
         return b""

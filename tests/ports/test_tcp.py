@@ -693,12 +693,44 @@ async def test_a_connection_whose_meter_is_gone_while_an_answer_waits_is_closed(
         assert await peer.ended()
 
 
+@pytest.mark.parametrize("rest", [b"", b"and more"])
+async def test_who_hangs_up_while_his_answer_waits_leaves_the_port_to_others(
+    monkeypatch: pytest.MonkeyPatch, rest: bytes
+) -> None:
+    monkeypatch.setattr(tcp, "_GRACE_S", 0.05)
+    async with written() as (to, made, peer):
+        peer.writer.write(b"lost")
+        await made[0].waiting()
+        peer.writer.write(rest)
+        peer.writer.close()
+        while to._active is not None:
+            await asyncio.sleep(0)
+        newcomer = await Peer.connect(to)
+        newcomer.writer.write(b"found")
+        while len(made) < 2:
+            await asyncio.sleep(0)
+        (await made[1].waiting()).settle()
+        assert await newcomer.reader.readexactly(5) == b"found"
+        newcomer.reset()
+
+
+async def test_what_came_before_the_end_is_answered_behind_an_answer_that_waits() -> None:
+    async with written() as (_, (endpoint,), peer):
+        peer.writer.write(b"first")
+        later = await endpoint.waiting()
+        peer.writer.write(b"second")
+        peer.writer.write_eof()
+        await settled(lambda: endpoint.taken)
+        endpoint.waits = False
+        later.settle()
+        assert await peer.reader.read() == b"firstsecond"
+
+
 async def test_what_waited_for_a_client_that_is_gone_is_nobodys(caplog: pytest.LogCaptureFixture) -> None:
     async with written() as (to, made, peer):
         peer.writer.write(b"lost")
         later = await made[0].waiting()
         assert to._active is not None
-        # What is paused does not hear a client go, as long as nothing is sent to it.
         to._active.abort()
         while to._active is not None:
             await asyncio.sleep(0)
@@ -745,6 +777,20 @@ async def test_stop_lets_the_answer_out_that_waits() -> None:
         later.settle()
         await stopping
         assert await peer.reader.read() == b"asked"
+
+
+async def test_stop_lets_all_answers_out_that_wait_one_behind_the_other() -> None:
+    async with written() as (to, (endpoint,), peer):
+        peer.writer.write(bytes(256))
+        first = await endpoint.waiting()
+        peer.writer.write(b"second")
+        await settled(lambda: endpoint.taken)
+        stopping = asyncio.create_task(to.stop())
+        await settled(lambda: endpoint.taken)
+        first.settle()
+        (await endpoint.waiting()).settle()
+        await stopping
+        assert await peer.reader.read() == bytes(256) + b"second"
 
 
 async def test_stop_does_not_wait_for_ever_for_an_answer_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:

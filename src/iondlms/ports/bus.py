@@ -103,17 +103,20 @@ class BusEndpoint:
         """Foresee nothing: which of the stations is asked next is not known."""
 
     def next_deadline(self) -> float | None:
-        """Return the first of: a half frame, a meter's link, the line takes too long; None once idle."""
-        if self.idle:
+        """Return the first of: a half frame, a meter's link, the line takes too long; None once idle.
+
+        It lies in the past where the answer of a meter has waited and is due.
+        """
+        if self.idle and self.later is None:
             return None
-        deadlines = [self._heard + self._inactivity_s]
+        deadlines = [] if self.idle else [self._heard + self._inactivity_s]
         if self._deframer.in_frame:  # a flag alone is none to wake up for
             deadlines.append(self._heard + self._rx_timeout_s)
         for endpoint in self._awake.values():
             deadline = endpoint.next_deadline()
             if deadline is not None:
                 deadlines.append(deadline)
-        return min(deadlines)
+        return min(deadlines, default=None)
 
     def handle_timeout(self, now: float) -> bytes:
         """Throw a half frame away, let meters end their links; return the answer that has waited, if any."""
@@ -122,7 +125,9 @@ class BusEndpoint:
         self._refresh(self._heard)
         answers = []
         for unit_id, endpoint in list(self._awake.items()):
-            deadline = endpoint.next_deadline()
+            deadline, later = endpoint.next_deadline(), endpoint.later
+            if later is not None and later.done:
+                self._heard = now  # as the station has it: its answer goes out
             if deadline is not None and deadline <= now:
                 answers.append(endpoint.handle_timeout(now))
             if endpoint.idle or not _remembers(endpoint):

@@ -38,7 +38,7 @@ def settle() -> None:
     gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
 
 
-async def over(later: Later | None, timeout_s: float) -> None:
+async def over(later: Later | None, timeout_s: float | None = None) -> None:
     """Wait until this is over, and whoever waited before was told; no longer than so many seconds."""
     if later is None:
         return

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Final
 
 from iondlms.errors import LocalError
-from iondlms.hdlc import Deframer, Kind
+from iondlms.hdlc import Deframer, Frame, Kind
 from iondlms.later import Later
 from iondlms.ports.dialogue import Watch, converse, converse_async
 from iondlms.ports.endpoint import AsyncLine, Endpoint, Line, LineState
@@ -100,6 +100,7 @@ class SignOnEndpoint:
         # Of the acknowledge, of the next frame, or of the next SNRM after DISC.
         self._deadline: float | None = None
         self._disconnected = False  # DISC was answered, and nothing of a link since
+        self._last: Frame | None = None  # behind an answer that waits: the last that was said
         self.state = _START
 
     @property
@@ -141,6 +142,9 @@ class SignOnEndpoint:
         if self._endpoint is not None:
             self._forget_half_frame(self._endpoint, now)
             answer = self._endpoint.handle_timeout(now)
+            if self._last is not None and self._endpoint.later is None:
+                self._judge(self._last, answer, now)
+                self._last = None
             if self._endpoint.idle or (self._deadline is not None and now >= self._deadline):
                 answer += self._react(SignOnInput.RELEASED, now)
         elif self._deadline is not None and now >= self._deadline:
@@ -190,7 +194,7 @@ class SignOnEndpoint:
                 self._frames = Deframer()
                 return acknowledge(self._baud) if self._setup.confirm else b""
             case "restart":
-                self._endpoint, self._deadline, self._baud = None, None, SIGN_ON_BAUD
+                self._endpoint, self._deadline, self._baud, self._last = None, None, SIGN_ON_BAUD, None
                 self._messages.flush()
             case "ignore":
                 pass
@@ -203,18 +207,24 @@ class SignOnEndpoint:
         frames = self._frames.feed(data)
         answer = endpoint.receive_data(data, now)
         # Only frames count: a reader that asks at 300 baud is noise here, and would never be heard again.
-        if answer and frames and frames[-1].kind is Kind.DISC:
-            self._disconnected, self._deadline = True, now + self._setup.release_s
-        elif frames and (not self._disconnected or _answers_a_link(answer)):
-            self._disconnected, self._deadline = False, now + self._setup.inactivity_s
+        if frames:
+            self._judge(frames[-1], answer, now)
+            self._last = None if endpoint.later is None else frames[-1]
         if endpoint.closed:
             self._react(SignOnInput.RELEASED, now)
         return answer
 
+    def _judge(self, last: Frame, answer: bytes, now: float) -> None:
+        """See from the last frame and its answer how long the baud is kept."""
+        if answer and last.kind is Kind.DISC:
+            self._disconnected, self._deadline = True, now + self._setup.release_s
+        elif not self._disconnected or _answers_a_link(answer):
+            self._disconnected, self._deadline = False, now + self._setup.inactivity_s
+
     def _forget_half_frame(self, endpoint: Endpoint, now: float) -> None:
         """Let the endpoint's RxTimeout end a half frame here as well, else it hides the frame behind it."""
         due = endpoint.next_deadline()
-        if due is not None and now >= due:
+        if due is not None and now >= due and endpoint.later is None:
             self._frames.flush()
 
 

@@ -29,6 +29,7 @@ _LOG: Final = logging.getLogger("iondlms.ports.tcp")
 # anybody looks whether the answers are read is kept small; and between two chunks the others have their turn,
 # so that a client that sends a hundred requests at once holds nobody up. The longest frame fits.
 _METER_CHUNK: Final = 256
+_MOST_HELD: Final = 1024  # octets behind a request whose answer waits; beyond that nothing more is read
 _GRACE_S: Final = 1.0  # for the last answer to a client that reads slowly, or no longer
 
 
@@ -159,7 +160,8 @@ class _Connection(asyncio.BufferedProtocol, asyncio.Protocol):
         self._at = 0  # of it: where the next chunk begins
         self._next: asyncio.Handle | None = None  # of its turn
         self._unread = False  # the client does not read what it has asked for
-        self._waits: Later | None = None  # for what an answer waits: nothing more is taken meanwhile
+        self._waits: Later | None = None  # for what an answer waits: what comes is held meanwhile
+        self._ended = False  # nothing more will come
         self._lost: asyncio.Future[None] | None = None  # for whoever waits for the end
 
     @property
@@ -193,7 +195,7 @@ class _Connection(asyncio.BufferedProtocol, asyncio.Protocol):
         endpoint, transport = self._endpoint, self._transport
         if endpoint is None or transport is None:
             return
-        if len(data) > _METER_CHUNK or self._held:
+        if len(data) > _METER_CHUNK or self._held or self._waits is not None:
             self._hold(data, transport)
             return
         now = self._loop.time()
@@ -210,9 +212,13 @@ class _Connection(asyncio.BufferedProtocol, asyncio.Protocol):
             self._answered(endpoint, answer)
 
     def _hold(self, data: bytes, transport: asyncio.Transport) -> None:
-        """Read no further before these octets have had their turn, a chunk at a time."""
-        transport.pause_reading()
+        """Read no further before these octets have had their turn, a chunk at a time.
+
+        While an answer waits, go on with few: who hangs up is to be heard.
+        """
         self._held, self._at = self._held[self._at :] + data, 0
+        if self._waits is None or len(self._held) > _MOST_HELD:
+            transport.pause_reading()
         self._go_on()
 
     def _go_on(self) -> None:
@@ -224,6 +230,8 @@ class _Connection(asyncio.BufferedProtocol, asyncio.Protocol):
             return
         if self._held:
             self._next = self._loop.call_soon(self._next_chunk)
+        elif self._ended:
+            transport.close()
         else:
             transport.resume_reading()
 
@@ -242,7 +250,13 @@ class _Connection(asyncio.BufferedProtocol, asyncio.Protocol):
         self._go_on()
 
     def eof_received(self) -> bool:
-        return False  # what was answered still goes out, then the connection is closed
+        # What was answered still goes out, then the connection is closed.
+        if self._waits is None and not self._held:
+            return False
+        # Whoever has said all may still read, and an answer is under way; but most have hung up.
+        self._ended = True
+        self._loop.call_later(_GRACE_S, self.abort)
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._alarm.cancel()
@@ -276,7 +290,9 @@ class _Connection(asyncio.BufferedProtocol, asyncio.Protocol):
             return
         if self._lost is None:
             self._lost = self._loop.create_future()
-        await over(self._waits, _GRACE_S)
+        until = self._loop.time() + _GRACE_S
+        while self._waits is not None and not self._waits.done and until > self._loop.time():
+            await over(self._waits, until - self._loop.time())
         if self._transport is not None:
             self._transport.close()
         done, _ = await asyncio.wait((self._lost,), timeout=_GRACE_S)
@@ -312,16 +328,15 @@ class _Connection(asyncio.BufferedProtocol, asyncio.Protocol):
             return
         self._arm(endpoint)
         if endpoint.later is not self._waits:
-            self._look(endpoint.later, transport)
+            self._look(endpoint.later)
 
-    def _look(self, later: Later | None, transport: asyncio.Transport) -> None:
-        """Read no further while an answer waits, and on when none does any more."""
+    def _look(self, later: Later | None) -> None:
+        """Hold what comes while an answer waits, and go on when none does any more."""
         self._waits = later
         if later is None:
             self._go_on()
-            return
-        transport.pause_reading()
-        later.then(self._wake)  # who is woken in vain looks, and finds nothing due
+        else:
+            later.then(self._wake)  # who is woken in vain looks, and finds nothing due
 
     def _arm(self, endpoint: Endpoint) -> None:
         deadline = endpoint.next_deadline()

@@ -1,7 +1,7 @@
 """The log of a meter that keeps no rows in memory: it reads them from the fleet's store when it is asked.
 
-The event loop does not wait for that: a log that has not yet read what it is asked for says so, and has it
-when it is asked again.
+The event loop does not wait for that: a log that has not yet read what it is asked for says so, and who asked
+has it when he asks again.
 """
 
 from __future__ import annotations

@@ -336,7 +336,7 @@ class Fleet:
     def commit(self, number: int, batch: Pending) -> Later | None:
         """Take a batch from a meter: it is published once it is written.
 
-        Return what is over once that is so, where the clock was set.
+        Return what is over once that is so, where the clock was set or somebody waits for an earlier one.
         """
         stepped = batch.state is not None and batch.state.offset_ms != self._offsets.get(number, 0)
         if stepped and batch.state is not None:

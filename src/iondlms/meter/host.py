@@ -233,6 +233,7 @@ class MeterHost:
         for port in self.ports:
             await port.stop()
         if self._keeper is not None:
+            await self._keeper.settled()  # one port may have listened before another failed
             self._keeper.end()
             self._keeper.close()
 

@@ -45,8 +45,8 @@ class General(ClientEndpoint):
         super().__init__(target, *arguments, **more)
         self._link = GeneralLink(target, target.retries)
 
-    def follow(self, data: bytes, now: float) -> bytes | None:
-        return None
+    def _foresee(self, *_: object) -> None:
+        pass
 
     def get(self, *arguments: Any) -> bytes:
         octets = super().get(*arguments)
@@ -62,7 +62,7 @@ def fields(one: Any) -> Any:
         return bytes(one) if isinstance(one, bytearray) else one
     named = [*getattr(type(one), "__slots__", ()), *getattr(one, "__dict__", {})]
     # They differ in what is foreseen, and in the deframer's guess of the next head; the hooks are their own.
-    own = ("_foreseen", "_size", "_on_apdu", "progress", "_whole")
+    own = ("_foreseen", "follow", "_size", "_on_apdu", "progress", "_whole", "send")
     return {name: fields(getattr(one, name)) for name in named if name not in own}
 
 
@@ -219,6 +219,18 @@ def test_a_whole_answer_is_taken_without_its_decoder(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(endpoint, "answer_of", None)
     assert pair.short.receive_data(due, pair.now) == b""
     assert pair.short.outcome == Outcome(bytes.fromhex("06 00000384"))
+
+
+def test_no_block_goes_through_the_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = opened()
+    octets = pair.short.get(LOAD, None, pair.now)
+    monkeypatch.setattr(endpoint, "answer_of", None)
+    while octets:
+        due = pair.meter.receive_data(octets, pair.now)
+        followed = pair.short.follow(due, pair.now)
+        octets = pair.short.receive_data(due, pair.now) if followed is None else followed
+    assert pair.short.outcome is not None
+    assert len(pair.short.outcome.value) > 2000
 
 
 def test_nearly_all_blocks_are_foreseen() -> None:

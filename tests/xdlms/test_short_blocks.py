@@ -82,7 +82,7 @@ def test_a_block_that_is_taken_would_have_been(script: list[tuple[int, str]], no
             assert taken_to_pieces(short, apdu) == taken_to_pieces(long, apdu)
         else:
             assert apdu.endswith(raw)
-            assert taken_to_pieces(long, apdu) is True
+            assert taken_to_pieces(long, apdu) is (fault != "last") is not short.complete
         assert state(short) == state(long)
         if short.complete:
             break
@@ -96,6 +96,19 @@ def test_the_usual_block_is_taken() -> None:
     assert joiner.take(block) == bytes(115)
     assert joiner.take(block) is None, "it was asked for once"
     assert joiner.octets == b"a" + bytes(115)
+
+
+def test_the_first_block_and_the_last_are_taken() -> None:
+    joiner = BlockJoiner()
+    joiner.begin(INVOKE)
+    assert joiner.take(GetResponseWithDatablock(INVOKE, False, 1, b"ab").encode()) == b"ab"
+    assert not joiner.complete
+    joiner.next_request(INVOKE)
+    last = GetResponseWithDatablock(INVOKE, True, 2, b"c").encode()
+    assert joiner.take(last[:3] + b"\x02" + last[4:]) is None, "that is no boolean of ours"
+    assert joiner.take(last) == b"c"
+    assert joiner.complete
+    assert joiner.octets == b"abc"
 
 
 @given(st.binary(min_size=1, max_size=700), st.integers(11, 300), st.integers(0, 0xFF))

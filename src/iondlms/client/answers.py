@@ -28,12 +28,25 @@ from iondlms.xdlms import (
     decode_apdu,
 )
 
-__all__ = ["RLRQ", "Answer", "Outcome", "Waiting", "answer_of", "classified", "outcome_of", "whole_answer"]
+__all__ = [
+    "CONFIRMED",
+    "RLRQ",
+    "WHOLE_ANSWERS",
+    "Answer",
+    "Outcome",
+    "Waiting",
+    "answer_of",
+    "classified",
+    "outcome_of",
+]
 
 Answer: TypeAlias = Apdu | AcseApdu
 
+CONFIRMED: Final = 0xC0  # invoke-id-and-priority: high priority, confirmed, as most clients send
 RLRQ: Final = Rlrq(ReleaseRequestReason.NORMAL).encode()  # the one that is ever sent
 _ACSE: Final = range(0x60, 0x64)
+# How a response begins that carries all that a GET has asked for, by the GET's number: C4 01, invoke, 00.
+WHOLE_ANSWERS: Final = tuple([b"\xc4\x01%c\0" % (CONFIRMED | number) for number in range(16)])
 
 
 class Outcome(NamedTuple):
@@ -50,11 +63,6 @@ class Waiting(Enum):
     LINK = auto()  # UA
     ANSWER = auto()  # AARE, RLRE or a response
     UNLINK = auto()  # UA or DM to our DISC
-
-
-def whole_answer(invoke: int) -> bytes:
-    """Return how a response begins that carries all that a GET has asked for: C4 01, invoke, 00."""
-    return b"\xc4\x01%c\0" % invoke
 
 
 def answer_of(octets: bytes) -> Answer:

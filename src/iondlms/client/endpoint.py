@@ -12,18 +12,19 @@ from typing import Final, Literal
 
 from iondlms.acse import CLIENT, ClientInput, ClientState
 from iondlms.client.answers import (
+    CONFIRMED,
     RLRQ,
+    WHOLE_ANSWERS,
     Answer,
     Outcome,
     Waiting,
     answer_of,
     classified,
     outcome_of,
-    whole_answer,
 )
 from iondlms.client.association import aarq, proposed_by
 from iondlms.client.errors import LinkError, NoAnswer, ServiceRefused
-from iondlms.client.foreseen import Foreseen
+from iondlms.client.foreseen import Follow, Foreseen, foresee_nothing
 from iondlms.client.links import HdlcLink, Link, WrapperLink
 from iondlms.client.url import Target
 from iondlms.codec.axdr import Data
@@ -35,7 +36,6 @@ from iondlms.xdlms import (
     ConfirmedServiceError,
     Conformance,
     ExceptionResponse,
-    GetRequestNormal,
     GetResponseNormal,
     GetResponseWithDatablock,
     InitiateResponse,
@@ -43,12 +43,12 @@ from iondlms.xdlms import (
     SetRequestNormal,
     SetResponseNormal,
 )
+from iondlms.xdlms.get import get_request
 
 __all__ = ["ClientEndpoint", "Direction", "Outcome"]
 
 Direction = Literal["TX", "RX"]
 
-CONFIRMED: Final = 0xC0  # invoke-id-and-priority: high priority, confirmed, as most clients send
 _LONGEST: Final = 10  # time-outs that one answer may take while its octets keep coming
 _BUSY_POLL_S: Final = 0.5
 _BUSY_TIMEOUTS: Final = 12  # a server may be busy that many time-outs before it counts as silent
@@ -94,6 +94,8 @@ class ClientEndpoint:
         self._joiner: BlockJoiner | None = None
         self._whole = b""  # how a response begins that carries all that a GET has asked for
         self._foreseen: Foreseen | None = None  # the next block, where nothing else may come in turn
+        # Answers the octets that were foreseen as `receive_data` would, the shortest way; None for others.
+        self.follow: Follow = foresee_nothing
         self.outcome: Outcome | None = None  # of the last call, once it has ended
         self.heard = False  # the peer said something that this framing understands
         self.initiate: InitiateResponse | None = None  # what was negotiated
@@ -102,12 +104,12 @@ class ClientEndpoint:
     @property
     def associated(self) -> bool:
         """Whether requests can be sent."""
-        return self._state is ClientState.ASSOCIATED and self._waiting is Waiting.NOTHING
+        return self._state is _ASSOCIATED and self._waiting is _NOTHING
 
     @property
     def busy(self) -> bool:
         """Whether a call is under way."""
-        return self._waiting is not Waiting.NOTHING
+        return self._waiting is not _NOTHING
 
     @property
     def conformance(self) -> Conformance:
@@ -127,11 +129,8 @@ class ClientEndpoint:
 
     def fits(self, apdu_octets: int) -> bool:
         """Whether a request of that length reaches the meter in one piece and is not too long for it."""
-        return apdu_octets <= min(self._link.max_request or apdu_octets, self._max_pdu or apdu_octets)
-
-    @property
-    def _max_pdu(self) -> int:
-        return 0 if self.initiate is None else self.initiate.server_max_receive_pdu_size
+        longest = 0 if self.initiate is None else self.initiate.server_max_receive_pdu_size
+        return apdu_octets <= min(self._link.max_request or apdu_octets, longest or apdu_octets)
 
     # --- calls ------------------------------------------------------------------------------------
 
@@ -145,26 +144,26 @@ class ClientEndpoint:
     def expect(self, progress: Callable[[bytes, int], None] | None) -> None:
         """Take who is told how far the next call is; what came of the one before is forgotten."""
         self.progress = progress
-        self._leave()
+        if self._foreseen is not None:
+            self._leave()
         self._joiner = None
 
     def get(self, attribute: AttributeDescriptor, access: SelectiveAccess | None, now: float) -> bytes:
         """Read an attribute; the outcome is its encoded value, whether it came whole or in blocks."""
-        invoke = self._next_invoke()
-        request = GetRequestNormal(invoke, attribute, access).encode()
-        octets = self._ask(ClientInput.SERVICE, request, now, invoke)
-        self._whole = whole_answer(invoke)
+        invoke = CONFIRMED | (self._invoke + 1) & 0x0F
+        octets = self._ask(ClientInput.SERVICE, get_request(invoke, attribute, access), now, invoke)
+        self._whole = WHOLE_ANSWERS[invoke & 0x0F]
         return octets
 
     def set(self, attribute: AttributeDescriptor, value: Data, now: float) -> bytes:
         """Write an attribute."""
-        invoke = self._next_invoke()
+        invoke = CONFIRMED | (self._invoke + 1) & 0x0F
         request = SetRequestNormal(invoke, attribute, None, value).encode()
         return self._ask(ClientInput.SERVICE, request, now, invoke, writing=True)
 
     def release(self, now: float) -> bytes:
         """End the association, then the link; it always ends well: silence closes it too."""
-        if self._state is not ClientState.ASSOCIATED:
+        if self._state is not _ASSOCIATED:
             return self.disconnect(now)
         return self._ask(ClientInput.RELEASE, RLRQ, now, self._invoke)
 
@@ -178,7 +177,8 @@ class ClientEndpoint:
     def _begin(self, waiting: Waiting) -> None:
         self._waiting = waiting
         self.outcome = None
-        self._leave()
+        if self._foreseen is not None:
+            self._leave()
         self._joiner = None
         self._busy_until = None
         self._whole = b""
@@ -189,15 +189,12 @@ class ClientEndpoint:
         step = CLIENT[self._state, call]
         if step.action == "misuse" or self._waiting is not _NOTHING:
             raise LocalError("there is no association, or it is busy with another request")
-        longest = self._max_pdu
+        longest = 0 if self.initiate is None else self.initiate.server_max_receive_pdu_size
         if longest and len(apdu) > longest:
             raise LocalError(f"a request of {len(apdu)} octets; the meter takes {longest}")
         self._state, self._invoke, self._writing = step.state, invoke & 0x0F, writing
-        self._begin(Waiting.ANSWER)
+        self._begin(_ANSWER)
         return self._send(apdu, now)
-
-    def _next_invoke(self) -> int:
-        return CONFIRMED | (self._invoke + 1) & 0x0F
 
     def _send(self, apdu: bytes, now: float) -> bytes:
         if self._on_apdu is not None:
@@ -209,16 +206,6 @@ class ClientEndpoint:
 
     # --- octets and time ----------------------------------------------------------------------------
 
-    def follow(self, data: bytes, now: float) -> bytes | None:
-        """Answer the block that was foreseen as `receive_data` would; None, and nothing done, for others."""
-        foreseen = self._foreseen
-        if foreseen is None:
-            return None
-        octets = foreseen.follow(data, now)
-        if octets is not None and (self._on_apdu is not None or self.progress is not None):
-            foreseen.show(data, now, self._on_apdu, self.progress)
-        return octets
-
     def settle(self) -> None:
         """Have all parts know of the blocks that were foreseen and came."""
         foreseen = self._foreseen
@@ -228,13 +215,21 @@ class ClientEndpoint:
 
     def _leave(self) -> None:
         """Foresee nothing any more."""
-        if self._foreseen is not None:
+        if self._foreseen is not None:  # asked before as well, where it is called for each request
             self.settle()
             self._foreseen = None
+            self.follow = foresee_nothing
+
+    def _foresee(self, link: HdlcLink, joiner: BlockJoiner) -> None:
+        """See the next block coming, where nothing else may come in turn."""
+        foreseen = self._foreseen = Foreseen.of(link, joiner, CONFIRMED | self._invoke)
+        if foreseen is not None:
+            self.follow = foreseen.shown_to(self._on_apdu, self.progress)
 
     def receive_data(self, data: bytes, now: float) -> bytes:
         """Take octets and return what is to be sent now; never raises for what was received."""
-        self._leave()
+        if self._foreseen is not None:
+            self._leave()
         link, answer = self._link, b""
         apdu = link.take(data)
         if apdu is not None:
@@ -250,10 +245,13 @@ class ClientEndpoint:
         if not answer and self._waiting is not _NOTHING and self._poll_at is None:
             self._deadline = min(now + self._timeout_s, self._limit)
         joiner = self._joiner
-        if joiner is not None and self._waiting is _ANSWER and self._busy_until is None:
-            self._foreseen = (
-                Foreseen.of(link, joiner, CONFIRMED | self._invoke) if isinstance(link, HdlcLink) else None
-            )
+        if (
+            joiner is not None
+            and self._waiting is _ANSWER
+            and self._busy_until is None
+            and isinstance(link, HdlcLink)
+        ):
+            self._foresee(link, joiner)
         return answer
 
     def next_deadline(self) -> float | None:
@@ -333,7 +331,7 @@ class ClientEndpoint:
         self._end(Outcome() if action == "released" else Outcome(error=error))
 
     def _end(self, outcome: Outcome) -> bytes:
-        self._waiting = Waiting.NOTHING
+        self._waiting = _NOTHING
         self._poll_at = None
         self.outcome = outcome
         return b""
@@ -341,7 +339,7 @@ class ClientEndpoint:
     # --- association --------------------------------------------------------------------------------
 
     def _associate(self, now: float) -> bytes:
-        self._waiting = Waiting.ANSWER
+        self._waiting = _ANSWER
         self._state = CLIENT[self._state, ClientInput.OPEN].state
         return self._send(aarq(self._proposed, self._target.max_pdu, self._password), now)
 
@@ -357,18 +355,24 @@ class ClientEndpoint:
         if self._waiting is not _ANSWER:
             return b""
         joiner, whole = self._joiner, self._whole
-        if joiner is None and whole and octets.startswith(whole) and len(octets) > len(whole):
+        if joiner is None and whole:
             # What the way through decoder and table comes to; nearly all attributes come so.
-            value = octets[len(whole) :]
-            if self.progress is not None:
-                self.progress(value, len(value))
-            return self._end(Outcome(value))
+            if octets.startswith(whole) and len(octets) > len(whole):
+                value = octets[len(whole) :]
+                if self.progress is not None:
+                    self.progress(value, len(value))
+                return self._end(Outcome(value))
+            joiner = BlockJoiner()
+            joiner.begin(CONFIRMED | self._invoke)
         if joiner is not None and self._state is _ASSOCIATED:
             # The block that is due, of a transfer that goes on: twelve thousand times in a year of rows.
             raw = joiner.take(octets)
             if raw is not None:
+                self._joiner = joiner
                 if self.progress is not None:
                     self.progress(raw, joiner.received)
+                if joiner.complete:
+                    return self._end(Outcome(joiner.octets))
                 return self._send(joiner.next_request(CONFIRMED | self._invoke), now)
         if not octets:
             return self._out_of_turn()

@@ -19,7 +19,7 @@ from iondlms.hdlc.transfer import COMMAND_LLC, RESPONSE_LLC, Transfer
 from iondlms.xdlms import BlockJoiner
 from iondlms.xdlms.blocks import after_block
 
-__all__ = ["Foreseen"]
+__all__ = ["Follow", "Foreseen", "foresee_nothing"]
 
 _LLC: Final = len(RESPONSE_LLC)
 _TAIL: Final = 3  # FCS and the closing flag
@@ -29,6 +29,7 @@ _RUNGS: Final = 128  # of each: a day of rows has 33 blocks, a week a few hundre
 
 Watch: TypeAlias = 'Callable[[Literal["TX", "RX"], bytes, float], None]'  # an APDU as it travels
 Progress: TypeAlias = "Callable[[bytes, int], None]"  # block, octets so far
+Follow: TypeAlias = "Callable[[bytes, float], bytes | None]"  # octets and time -> what is sent after them
 # By the number of the block that has come: the frame with the request for the next one, and how the frame
 # with that begins, up to the data.
 _Ladder: TypeAlias = "dict[int, tuple[bytes, bytes]]"
@@ -55,7 +56,6 @@ class Foreseen:
         "_checked",
         "_data",
         "_deframer",
-        "_frames",
         "_invoke",
         "_joiner",
         "_ladder",
@@ -63,6 +63,7 @@ class Foreseen:
         "_most",
         "_number",
         "_phase",
+        "_raws",
         "_size",
         "_transfer",
         "_turns",
@@ -83,9 +84,9 @@ class Foreseen:
         self._phase = transfer.send_number - joiner.block_number & 7
         self._ladder = _ladder(self._turns, self._phase, invoke, self._size)
         self._number = joiner.block_number  # of the block taken last
-        # No further one is taken: the joiner's limit, and no more frames than are worth keeping whole.
+        # No further one is taken: the joiner's limit, and no more blocks than are worth keeping apart.
         self._most = self._number + min((joiner.limit - joiner.received) // self._size, _AT_ONCE)
-        self._frames: list[bytes] = []  # taken, and not told of yet
+        self._raws: list[bytes] = []  # the data of blocks that were taken, and not told of yet
         self._begin = head + RESPONSE_LLC + block  # of the frame, up to the data
         self._length = len(head) + information + _TAIL
         self._checked = slice(len(head), -1)  # information and FCS
@@ -115,7 +116,7 @@ class Foreseen:
             return None
         number = self._number = self._number + 1
         frame, self._begin = self._ladder.get(number) or self._made(number)
-        self._frames.append(data)
+        self._raws.append(data[self._data])  # and not the frame: it is in the cache of the core now
         self.heard_at = now
         return frame
 
@@ -130,16 +131,29 @@ class Foreseen:
 
     def settle(self) -> None:
         """Tell the link and the joiner of what was taken; nothing else has changed in between."""
-        count = len(self._frames)
+        count = len(self._raws)
         if count:
             request, head = after_block(self._invoke, self._number)
             self._deframer.frames += count
             self._transfer.turned(COMMAND_LLC + request, count)
-            self._joiner.go_on([frame[self._data] for frame in self._frames], head)
-            self._frames = []  # and no `clear`: see `go_on`
+            self._joiner.go_on(self._raws, head)
+            self._raws = []  # and no `clear`: see `go_on`
 
-    def show(self, data: bytes, now: float, watch: Watch | None, progress: Progress | None) -> None:
-        """Tell those who look on of the frame that was taken last, and of what was asked after it."""
+    def shown_to(self, watch: Watch | None, progress: Progress | None) -> Follow:
+        """Return `follow`, with those told that look on."""
+        if watch is None and progress is None:
+            return self.follow
+
+        def follow(data: bytes, now: float) -> bytes | None:
+            octets = self.follow(data, now)
+            if octets is not None:
+                self._show(data, now, watch, progress)
+            return octets
+
+        return follow
+
+    def _show(self, data: bytes, now: float, watch: Watch | None, progress: Progress | None) -> None:
+        """Tell of the frame that was taken last, and of what was asked after it."""
         self.settle()
         if watch is not None:
             watch("RX", data[self._checked.start + _LLC : -_TAIL], now)
@@ -147,3 +161,7 @@ class Foreseen:
             progress(data[self._data], self._joiner.received)
         if watch is not None:
             watch("TX", after_block(self._invoke, self._number)[0], now)
+
+
+def foresee_nothing(_data: bytes, _now: float) -> None:
+    """Follow nothing: what comes is for the general way."""

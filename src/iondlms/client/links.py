@@ -6,11 +6,11 @@ set up or to lose, says "connected" at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
 
 from iondlms.client.url import Target
-from iondlms.hdlc import RESPONSE_LLC, Deframer, Event, Primary, Reaction, Transfer
+from iondlms.hdlc import Deframer, Event, Primary, Reaction, Transfer
 from iondlms.wrapper import Wpdu, WrapperDeframer
 
 __all__ = ["HdlcLink", "Link", "WrapperLink"]
@@ -73,6 +73,8 @@ class HdlcLink:
             # A meter may convert a short address to its own four octets (62056-46 table 5).
             any_address_length=target.address != 4,
         )
+        # Return an I frame; segments only where the request fits no single one.
+        self.send: Callable[[bytes], bytes] = self._primary.send
 
     @property
     def max_request(self) -> int:
@@ -93,10 +95,6 @@ class HdlcLink:
         """Send DISC."""
         return Reaction(self._primary.disconnect())
 
-    def send(self, apdu: bytes) -> bytes:
-        """Return an I frame; segments only where the request fits no single one."""
-        return self._primary.send(apdu)
-
     def receive(self, data: bytes) -> Iterable[Reaction]:
         """Take octets; damaged frames are dropped here and asked for again at the time-out."""
         if not self.deframer.frames and len(self._beginning) < _BEGINNING:
@@ -108,11 +106,10 @@ class HdlcLink:
 
     def take(self, data: bytes) -> bytes | None:
         """Take octets that are the one frame that is due, whole."""
-        transfer = self.in_turn(len(data))  # the APDU is shorter than that
-        apdu = None if transfer is None else transfer.whole(data, RESPONSE_LLC)
+        deframer = self.deframer
+        apdu = self._primary.take(data) if deframer.between_frames else None
         if apdu is not None:
-            self.deframer.frames += 1
-            self._primary.come()
+            deframer.frames += 1
         return apdu
 
     def in_turn(self, apdu: int) -> Transfer | None:

@@ -268,10 +268,18 @@ class Primary:
             return None
         return transfer if transfer.at_rest else None
 
-    def come(self) -> None:
-        """Count the frame that was due, as `receive` does; only where `in_turn` gave the exchange."""
-        self.state = _NRM
-        self._transfer.come()
+    def take(self, data: bytes) -> bytes | None:
+        """Take octets that are the one frame that is due, whole and alone, and return its LSDU.
+
+        What the deframer and `receive` come to, who must not hold the beginning of another frame. None, and
+        nothing has changed, for any others.
+        """
+        if self.state is not _WAITING or self.timeouts or self._polled:
+            return None
+        lsdu = self._transfer.take(data, RESPONSE_LLC, self._max_lsdu + len(RESPONSE_LLC))
+        if lsdu is not None:
+            self.state = _NRM
+        return lsdu
 
     def timeout(self) -> Reaction:
         """Nothing came for too long: repeat, poll, or give up with a `FAILED` event."""

@@ -6,6 +6,7 @@ or one below while a frame is unacknowledged.
 
 from __future__ import annotations
 
+from binascii import crc_hqx
 from collections.abc import Iterator
 from enum import Enum
 from functools import lru_cache
@@ -13,8 +14,10 @@ from typing import Final, NamedTuple
 
 from iondlms.hdlc.frame import (
     FLAG,
+    GOOD,
     MAX_LENGTH,
     POLL,
+    REVERSED,
     Control,
     build,
     build_again,
@@ -184,6 +187,35 @@ class Transfer:
         known = head + begin
         if not data.startswith(known) or data[-1] != FLAG or not check_information(data[len(head) : -1]):
             return None
+        return data[len(known) : -_TAIL]
+
+    def take(self, data: bytes, begin: bytes, most: int) -> bytes | None:
+        """Return what follows `begin` in the information of the frame that is `due`, and count that as come.
+
+        From flag to flag, undamaged, with something that follows, and no more octets of information than
+        that. None, and nothing has changed, for any others, and where we are not `at_rest`.
+        """
+        information = len(data) - self.around
+        if (
+            not len(begin) < information <= most
+            or len(data) > MAX_LENGTH
+            # As `at_rest`, `due` and `check_information`, which are not called: nearly all frames come here.
+            or self._offset < len(self._left)
+            or self._pieces is not None
+            or self._parts
+        ):
+            return None
+        control = self.send_number << 5 | POLL | self.receive_number << 1
+        head = build_head(self._source, self._destination, control, information)
+        known = head + begin
+        if (
+            not data.startswith(known)
+            or data[-1] != FLAG
+            or crc_hqx(data[len(head) : -1].translate(REVERSED), GOOD) != GOOD
+        ):
+            return None
+        self._unacknowledged = b""
+        self.receive_number = self.receive_number + 1 & 7
         return data[len(known) : -_TAIL]
 
     def foreseen(self, information: bytes) -> bytes:

@@ -32,6 +32,7 @@ _GET_REQUEST_NEXT: Final = 0xC002
 _BLOCK: Final = struct.Struct(">HBBI")
 _GET_RESPONSE_WITH_DATABLOCK: Final = 0xC402
 _BLOCK_HEAD: Final = _BLOCK.size + 1  # octets before the length
+_LAST: Final = 3  # of them: where it says whether the block is the last
 
 # Some forty years of six-column load profile; a meter that sends more is not a meter.
 LARGEST_ANSWER: Final = 64 * 1024 * 1024
@@ -229,6 +230,10 @@ class BlockJoiner:
             self._blocks = [b"".join(self._blocks)]
         return self._blocks[0] if self._blocks else b""
 
+    def begin(self, invoke: int) -> None:
+        """Have the first block be due, of the answer to a GET that has just been asked."""
+        _, self.head = after_block(invoke, 0)
+
     def next_request(self, invoke: int) -> bytes:
         """Return the GetRequestNext for the block after the one received last."""
         request, self.head = after_block(invoke, self.block_number)
@@ -257,16 +262,17 @@ class BlockJoiner:
         self.head = head
 
     def take(self, apdu: bytes) -> bytes | None:
-        """Take the APDU if it is the block that `next_request` asked for, and not the last; return its data.
+        """Take the APDU if it is the block that `next_request` asked for, and return its data.
 
         None for anything else, a block of 128 raw octets or more included: that is for `decode_apdu` and
         `receive`, which say the same of the blocks that are taken here.
         """
-        raw = apdu[_BLOCK_HEAD + 1 :]
+        head, raw = self.head, apdu[_BLOCK_HEAD + 1 :]
+        last = not apdu.startswith(head)
         if (
-            not self.head
-            or not apdu.startswith(self.head)
+            not head
             or not raw
+            or (last and apdu[:_BLOCK_HEAD] != b"%b\x01%b" % (head[:_LAST], head[_LAST + 1 :]))
             or apdu[_BLOCK_HEAD] != len(raw)
             or len(raw) > 0x7F
             or self.received + len(raw) > self.limit
@@ -277,6 +283,7 @@ class BlockJoiner:
         self.block_number += 1
         self.received += len(raw)
         self.head = b""
+        self.complete = last
         return raw
 
     def receive(self, block: GetResponseWithDatablock) -> bool:

@@ -40,6 +40,7 @@ __all__ = [
     "encode_access",
     "encode_get_data_result",
     "encode_list",
+    "get_request",
 ]
 
 _T = TypeVar("_T")
@@ -130,9 +131,14 @@ class GetRequestNormal(NamedTuple):
 
     def encode(self) -> bytes:
         """Return the APDU."""
-        if self.access is None:
-            return b"\xc0\x01%c%b" % (self.invoke, _attribute_alone(self.attribute))
-        return bytes((0xC0, 0x01, self.invoke)) + self.attribute.encode() + encode_access(self.access)
+        return get_request(*self)
+
+
+def get_request(invoke: int, attribute: AttributeDescriptor, access: SelectiveAccess | None = None) -> bytes:
+    """Return the APDU of a `GetRequestNormal`."""
+    if access is None:
+        return b"\xc0\x01%c%b" % (invoke, _attribute_alone(attribute))
+    return bytes((0xC0, 0x01, invoke)) + attribute.encode() + encode_access(access)
 
 
 class GetRequestNext(NamedTuple):

@@ -19,7 +19,7 @@ from iondlms.codec.obis import ObisCode
 from iondlms.cosem import CaptureObject
 from iondlms.errors import AccessError, DecodeError, LocalError, RemoteError, TypeUnmatched
 
-__all__ = ["Captured", "captured_of", "learn_scales"]
+__all__ = ["Captured", "captured_of", "learn_scales", "period_of"]
 
 _T = TypeVar("_T")
 
@@ -77,6 +77,11 @@ class Captured:
             found = self._parts[chosen] = Captured([self.objects[at] for at in chosen])
         return found
 
+    def all_scaled_by(self, scales: Mapping[ObisCode, Scale]) -> bool:
+        """Whether these are the scales of all registers."""
+        found = tuple(map(scales.get, self._scaled))
+        return None not in found and UNSCALED not in found
+
     def shape(
         self,
         scales: Mapping[ObisCode, Scale],
@@ -122,6 +127,12 @@ def captured_of(octets: bytes) -> Captured:
 
 
 @_kept
+def period_of(octets: bytes) -> int:
+    """Return an encoded capture period (s); DecodeError if it is none."""
+    return decode(octets).integer()
+
+
+@_kept
 def _scale(octets: bytes) -> Scale:
     """Return an encoded scaler_unit; DecodeError if it is none."""
     return scale_of(decode(octets))
@@ -135,6 +146,8 @@ def learn_scales(
     notes: list[str],
 ) -> Operation[None]:
     """Read the scalers and units that are not known yet; a note for those that cannot be read."""
+    if captured.all_scaled_by(scales):  # as nearly always, from the second reading on
+        return
     for scaler_unit, item in captured.registers.items():
         name = scaler_unit.instance_id
         if name in given or scales.get(name, UNSCALED)[0] is not None:

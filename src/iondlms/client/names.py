@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Final
 
 from iondlms.codec.obis import ObisCode
@@ -75,6 +76,7 @@ _BY_CODE: Final = {found.logical_name: name for name, found in NAMES.items()}
 _WITH_ATTRIBUTE: Final = re.compile(r"(.+):([0-9]{1,3})")
 
 
+@lru_cache(256)  # a program asks for a few, again and again
 def resolve(text: str | ObisCode) -> NamedObject:
     """Return what a name or code means; LocalError with the nearest names if it means nothing."""
     if isinstance(text, ObisCode):

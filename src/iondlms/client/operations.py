@@ -208,18 +208,18 @@ class Operations:
     def profile(
         self, name: Name, *, progress: Progress | None, **wanted: Unpack[Wanted]
     ) -> Operation[Profile]:
-        """Read a profile; see `ProfileRequest`."""
+        """Read a profile; see `ProfileRequest`. LocalError at once for a request that means nothing."""
         code, request = resolve(name).logical_name, self._request(**wanted)
         self.rescued = None
-        return (yield from read_profile(self.session, code, request, self._scales, progress, self._rescue))
+        return read_profile(self.session, code, request, self._scales, progress, self._rescue)
 
     def profile_columns(
         self, name: Name, *, progress: Progress | None, **wanted: Unpack[Wanted]
     ) -> Operation[ProfileColumns]:
-        """Read a profile by column; see `ProfileRequest`."""
+        """Read a profile by column; the rest as `profile`."""
         code, request = resolve(name).logical_name, self._request(**wanted)
         self.rescued = None
-        return (yield from read_columns(self.session, code, request, self._scales, progress, self._rescue))
+        return read_columns(self.session, code, request, self._scales, progress, self._rescue)
 
     def _rescue(self, came: Profile) -> None:
         self.rescued = came

@@ -216,6 +216,8 @@ def places_of(captured: Sequence[CaptureObject]) -> Places:
 
 def checked_tables(tables: Sequence[Table], shape: Shape) -> tuple[Table, ...]:
     """Return the buffers that have rows; RemoteError if these have other columns than those of the shape."""
+    if len(tables) == 1 and len(tables[0]) and tables[0].width == len(shape.captured):
+        return (tables[0],)  # as nearly always
     found = tuple([table for table in tables if len(table)])
     widths = {table.width for table in found}
     if len(widths) > 1:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
-from iondlms.client.captured import Captured, captured_of, learn_scales
+from iondlms.client.captured import Captured, captured_of, learn_scales, period_of
 from iondlms.client.columns import ProfileColumns
 from iondlms.client.errors import TransferBroken
 from iondlms.client.instants import TimeRules
@@ -145,7 +145,7 @@ def _read(
     rescue: Rescue | None,
 ) -> Operation[_Found]:
     captured = captured_of((yield from session.get(AttributeDescriptor(_PROFILE_CLASS, name, 3))))
-    period = (yield from read_data(session, _PROFILE_CLASS, name, 4)).integer()
+    period = period_of((yield from session.get(AttributeDescriptor(_PROFILE_CLASS, name, 4))))
     chosen = captured.chosen(request.columns)
     notes: list[str] = [] if session.doubt is None else [session.doubt]
     of_rows = captured.part(chosen)
@@ -409,6 +409,8 @@ def _remedy(when: object) -> str:
 def _instant(when: When | None, times: TimeRules) -> datetime | None:
     if when is None or isinstance(when, DateTime):
         return None
+    if when.tzinfo is UTC:
+        return when
     if when.utcoffset() is None:
         return None if times.zone is None else when.replace(tzinfo=times.zone).astimezone(UTC)
     return when.astimezone(UTC)

@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 _INTEGERS: Final = frozenset("bBhHiIqQ")  # codes of `struct`
+_HEAD: Final = 2  # octets of an array of fewer than 128 elements, before the first
 _BEGIN: Final = 4  # octets that nearly tell shapes apart: structure, columns, type and length of the first
 _MOST_SHAPES: Final = 8  # that a row is tried with before it goes the general way
 _AT_FIRST: Final = 32  # rows that a pattern is tried with at once, more each time it was right
@@ -199,6 +200,11 @@ def decode_rows(octets: bytes, *, partial: bool = False) -> list[Row]:
 
 
 def _decode(octets: bytes, *, partial: bool) -> list[Row] | StridedTable:
+    # A day of rows: fewer than 128, and as those of meters before. Else it is looked at bit by bit.
+    if len(octets) > _HEAD and octets[0] == Tag.ARRAY and 0 < octets[1] < 0x80:
+        table = _usual(octets, _HEAD, octets[1])
+        if table is not None:
+            return table
     reader = Reader(octets)
     if partial and not reader.remaining:
         return []
@@ -265,11 +271,10 @@ class uncollected:  # noqa: N801  # used as a function
 def _decode_alike(reader: Reader, octets: bytes, count: int, *, partial: bool) -> StridedTable | None:
     """Return rows that all look like the first; None if they do not."""
     start = reader.position
+    table = _usual(octets, start, count)
+    if table is not None:
+        return table
     left = len(octets) - start
-    begin = octets[start : start + _BEGIN]
-    usual = _usual_shapes.get(begin)
-    if usual is not None and left == count * usual.stride and usual.fits(octets, start, count):
-        return StridedTable(octets, start, count, usual)
     first = Reader(octets, start)
     try:
         row = decode_data(first, MAX_DEPTH - 1)
@@ -285,8 +290,16 @@ def _decode_alike(reader: Reader, octets: bytes, count: int, *, partial: bool) -
         return None
     if len(_usual_shapes) >= KEPT:
         _usual_shapes.clear()
-    _usual_shapes[begin] = shape
+    _usual_shapes[octets[start : start + _BEGIN]] = shape
     return StridedTable(octets, start, count, shape)
+
+
+def _usual(octets: bytes, start: int, count: int) -> StridedTable | None:
+    """Return rows that all have the shape which those had last that began like them; None if they do not."""
+    usual = _usual_shapes.get(octets[start : start + _BEGIN])
+    if usual is None or len(octets) - start != count * usual.stride or not usual.fits(octets, start, count):
+        return None
+    return StridedTable(octets, start, count, usual)
 
 
 def _decode_any(octets: bytes, position: int, count: int, *, partial: bool) -> list[Row]:

@@ -230,16 +230,23 @@ def test_equal_values_are_the_decimals_of_each(few: list[int], times: int, scale
 
 @pytest.mark.parametrize("scaler", [-3, 0, 2])
 def test_small_integers_share_their_decimals_and_others_are_not_kept(scaler: int) -> None:
-    cells = [
-        at if at % 2 == 0 else -7 if at == 5 else (1 << 14) + at for at in range(20)
-    ]  # a sample is small
+    # The sample, each 17th, is small.
+    cells = [at if at % 17 == 0 or at % 2 == 0 else -7 if at == 5 else (1 << 14) + at for at in range(256)]
     first, again = decimals(cells, scaler), decimals(cells, scaler)
     assert [str(cell) for cell in first] == [str(Decimal(cell).scaleb(scaler)) for cell in cells]
-    assert [one is other for one, other in zip(first, again, strict=True)] == [True, False] * 10
+    shared = [at % 17 == 0 or at % 2 == 0 for at in range(256)]
+    assert [one is other for one, other in zip(first, again, strict=True)] == shared
+
+
+def test_a_day_of_small_integers_is_made_and_not_looked_up() -> None:
+    first, again = decimals(tuple(range(96)), 0), decimals(tuple(range(96)), 0)
+    assert first == again == [Decimal(cell) for cell in range(96)]
+    assert not any(one is other for one, other in zip(first, again, strict=True))
 
 
 def test_scalers_of_one_profile_keep_their_decimals() -> None:
-    first, again = ([decimals((5, 7, 6), scaler) for scaler in range(-8, 4)] for _ in range(2))
+    cells = (5, 7, 6) * 100
+    first, again = ([decimals(cells, scaler) for scaler in range(-8, 4)] for _ in range(2))
     assert all(
         one is other
         for kept, new in zip(first, again, strict=True)
@@ -248,7 +255,7 @@ def test_scalers_of_one_profile_keep_their_decimals() -> None:
 
 
 def test_a_column_that_is_small_at_its_ends_alone_is_not_looked_up() -> None:
-    sun = [0] * 3 + [1 << 20] * 90 + [0] * 3
+    sun = [0] * 3 + [1 << 20] * 290 + [0] * 3
     first, again = decimals(sun, 0), decimals(sun, 0)
     assert first == again
     assert first[0] is not again[0]

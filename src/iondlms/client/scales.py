@@ -39,6 +39,9 @@ _EXACT: Final = Context(prec=60)  # a long64 has 19 digits: nothing is ever roun
 _SMALL: Final = 1 << 14  # integers below it have decimals that are kept: 2 MB of a scaler, at most
 _SCALERS: Final = 16  # of which some are kept: more than one profile mixes
 _SAMPLE: Final = 16  # cells that tell whether it may pay to look for equal ones in a column
+# Cells from which on small integers are looked up: of a day of one meter after the other each comes from
+# elsewhere in 2 MB, and takes twice the time of making it.
+_LONG: Final = 256
 
 
 class Quantity(NamedTuple):
@@ -96,7 +99,8 @@ def decimals(cells: Sequence[Any], scaler: int | None) -> Sequence[Any]:
     if alike(cells):
         return _each_decimal(cells[:1], scaler) * len(cells)
     sample = cells[:: len(cells) // _SAMPLE + 1]
-    if min(sample) >= 0 and max(sample) < _SMALL:  # if others are not, these are made, in twice the time
+    # If others are not as small as these, they are made, in twice the time.
+    if len(cells) >= _LONG and min(sample) >= 0 and max(sample) < _SMALL:
         return list(map(_small(scaler or 0).__getitem__, cells))
     # A column that stands still, as the import of a meter that exports: one Decimal for all that are equal.
     if len(set(cells[:_SAMPLE])) * 2 <= _SAMPLE and len(some := set(cells)) * 4 <= len(cells):

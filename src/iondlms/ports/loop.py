@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from importlib import import_module
@@ -57,20 +58,20 @@ class Alarm:
     when it comes (uvloop's does not), so that is kept here.
     """
 
-    __slots__ = ("_at", "_handle", "_wake")
+    __slots__ = ("_handle", "_wake", "at")
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._handle: asyncio.Handle | None = None
-        self._at = 0.0
+        self.at = math.inf  # when it will call; whoever wants it no later need not say so
 
     def no_later(self, at: float) -> None:
         """Call at this time of the running loop's clock, or before."""
+        if self.at <= at:
+            return
         if self._handle is not None:
-            if self._at <= at:
-                return
             self._handle.cancel()
-        self._at = at
+        self.at = at
         self._handle = asyncio.get_running_loop().call_at(at, self._ring)
 
     def cancel(self) -> None:
@@ -78,9 +79,11 @@ class Alarm:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
+            self.at = math.inf
 
     def _ring(self) -> None:
         self._handle = None
+        self.at = math.inf
         self._wake()
 
 

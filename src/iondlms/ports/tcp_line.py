@@ -314,7 +314,7 @@ class AsyncTcpTransport(asyncio.BufferedProtocol, asyncio.Protocol):
 
     def _arm(self, asker: Asker) -> None:
         deadline = asker.next_deadline()
-        if deadline is not None:
+        if deadline is not None and deadline < self._alarm.at:  # nearly never: so it is asked here
             self._alarm.no_later(deadline)
 
     def _wake(self) -> None:

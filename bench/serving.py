@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -26,11 +27,23 @@ from iondlms.meter import load
 from iondlms.meter.host import MeterHost
 from iondlms.ports.loop import settle
 
-__all__ = ["LOOPS", "Conversation", "Server", "bare", "bare_blocking", "own_cpu_s", "record", "run", "target"]
+__all__ = [
+    "LOOPS",
+    "Conversation",
+    "Server",
+    "apart",
+    "bare",
+    "bare_blocking",
+    "own_cpu_s",
+    "record",
+    "run",
+    "target",
+]
 
 _T = TypeVar("_T")
 Conversation: TypeAlias = list[tuple[bytes, bytes]]  # what the client sends, and what it gets for it
 
+_CORES: Final = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 LOOPS: Final = ("asyncio", "uvloop") if find_spec("uvloop") else ("asyncio",)
 
 
@@ -44,6 +57,16 @@ def run(main: Coroutine[Any, Any, _T], loop: str) -> _T:
 def own_cpu_s() -> float:
     """Return user and system seconds of this process."""
     return time.process_time()
+
+
+def apart(pid: int | None = None) -> None:
+    """Keep this process, and those it starts, on one core; one that is named by its number on another.
+
+    Left alone a scheduler has both on one core in one round and on two in the next, and they take half as
+    much time again in the one as in the other. Nothing is done where there is one core.
+    """
+    if len(_CORES) > 1:
+        os.sched_setaffinity(pid or 0, {_CORES[0] if pid is None else _CORES[1]})
 
 
 class Server:
@@ -64,6 +87,10 @@ class Server:
             json.dump([answer.hex() for _, answer in conversation], file)
             file.flush()
             return cls("bare", count, loop, file.name)
+
+    def apart(self) -> None:
+        """Keep it on a core of its own; this process is on another, by the function of this name."""
+        apart(self._process.pid)
 
     def cpu_s(self) -> float:
         """Return the seconds that it was on a core, all threads; finer than the 10 ms of its `stat`."""

@@ -16,8 +16,8 @@ beside them for the session.
 Both processes have settled, as `iondlms serve` does once it is ready: the garbage collector looks no more at
 what lives as long as they do.
 
-Time is that of the busier of the two processes on its core: with a core for each and nothing else to do, the
-wall shows the same.
+Both have a core of their own where there are two. Time is that of the busier of the two on its core: with
+nothing else to do there, the wall shows the same.
 
     python -m bench.sessions [--only session] [--runs 7] [--json FILE] [--no-peers]
 """
@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.harness import PEERS_PYTHON, ROOT, Bench, PeerProgram, Work
-from bench.serving import LOOPS, Conversation, Server, bare, own_cpu_s, record, run, target
+from bench.serving import LOOPS, Conversation, Server, apart, bare, own_cpu_s, record, run, target
 
 from iondlms.client import Client, connect
 from iondlms.ports.loop import settle
@@ -172,6 +172,8 @@ def compare(
             await read(client)
 
     servers = [served, floor]
+    served.apart()
+    floor.apart()
     try:
         contender = timed(served, loop, times, ours)
         contender()  # once unmeasured: first allocations, and what a client knows of its meter from then on
@@ -180,6 +182,7 @@ def compare(
         for peer in peers:
             if read is session and peer.name.startswith("gurux-dlms"):
                 theirs = GuruxMeter()
+                theirs.apart()
                 servers.append(theirs)
                 contenders[f"{peer.name} as the meter"] = theirs.contender(meters * times)
         bench.compare(
@@ -199,6 +202,7 @@ def compare(
 
 def main() -> None:
     bench = Bench("sessions", __doc__)
+    apart()
     peers = [PeerProgram(program) for program in PEERS] if bench.peers else []
     with tempfile.TemporaryDirectory() as folder:
         for name, meters, times, due in WORKS:

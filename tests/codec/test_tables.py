@@ -20,8 +20,8 @@ from iondlms.codec.axdr import NULL, Data, Tag, decode, decode_structures, encod
 from iondlms.codec.columns import ListedTable, Row, StridedTable, Table, decode_rows, decode_table
 from iondlms.codec.make import array as data_array
 from iondlms.codec.make import double_long, octet_string, structure, visible_string
-from iondlms.codec.octets import Octets, Stored, alike, integers, numbers
-from iondlms.codec.plan import RowPlan, array_header
+from iondlms.codec.octets import Octets, alike, integers, numbers
+from iondlms.codec.plan import RecordPlan, RowPlan, array_header
 from iondlms.codec.shapes import shape_of
 from iondlms.errors import DecodeError, LocalError
 
@@ -311,18 +311,55 @@ def test_columns_that_are_ready_make_no_rows(monkeypatch: pytest.MonkeyPatch) ->
     assert array_header(300) + RowPlan(LOAD).encode_columns(columns) == octets
 
 
-@given(st.lists(st.tuples(st.integers(-(1 << 63), (1 << 63) - 1), st.integers(-(1 << 31), (1 << 31) - 1))))
-def test_numbers_are_sent_from_where_they_are_stored(rows: list[Row]) -> None:
-    records = b"".join([struct.pack("<xqhi", wide, 7, narrow) for wide, narrow in rows])
-    wide, narrow = Stored(records, 1, 15, len(rows), "q"), Stored(records, 11, 15, len(rows), "i")
-    plan = RowPlan([Tag.LONG64, Tag.DOUBLE_LONG])
-    assert list(zip(wide, narrow, strict=True)) == rows
-    assert plan.encode_columns([wide, narrow]) == plan.encode(rows)
-    # Beside a column with null-data, and one that is of another width than its type.
-    nothing: list[Any] = [None] * len(rows)
-    assert plan.encode_columns([wide, nothing]) == plan.encode([(row[0], None) for row in rows])
-    both = RowPlan([Tag.LONG64, Tag.LONG64])
-    assert both.encode_columns([wide, narrow]) == both.encode(rows)
+integers_of = {
+    Tag.LONG64: (st.integers(-(1 << 63), (1 << 63) - 1), "q"),
+    Tag.DOUBLE_LONG: (st.integers(-(1 << 31), (1 << 31) - 1), "i"),
+    Tag.LONG_UNSIGNED: (st.integers(0, 0xFFFF), "H"),
+}
+
+
+@given(st.data(), st.sampled_from((Tag.OCTET_STRING, Tag.DATE_TIME)))
+def test_records_are_sent_from_where_they_are_stored(data: st.DataObject, date_time: Tag) -> None:
+    stored = data.draw(st.lists(st.sampled_from(list(integers_of)), min_size=1, max_size=4))
+    records = st.tuples(*[integers_of[tag][0] for tag in stored])
+    pack = struct.Struct("<x" + "".join(integers_of[tag][1] for tag in stored) + "xx")
+    places = [
+        struct.calcsize("<x" + "".join(integers_of[tag][1] for tag in stored[:at]))
+        for at in range(len(stored))
+    ]
+    order = data.draw(st.permutations([None, *range(len(stored))]))
+    tags = [date_time if at is None else stored[at] for at in order]
+    plan = RecordPlan(tags, [None if at is None else places[at] for at in order], pack.size)
+    # One after the other, as many meters have them: the same times or others, and as many rows or not.
+    times = [Octets(bytes((n,)) * 12 * count, 12) for n, count in ((1, 5), (2, 5), (3, 2), (4, 0))]
+    for strings in data.draw(st.lists(st.sampled_from(times), min_size=1, max_size=6)):
+        rows = data.draw(st.lists(records, min_size=len(strings), max_size=len(strings)))
+        octets = b"".join([pack.pack(*row) for row in rows])
+        expected = [
+            tuple([text if at is None else row[at] for at in order])
+            for text, row in zip(strings, rows, strict=True)
+        ]
+        assert plan.encode(octets, strings) == RowPlan(tags).encode(expected)
+    alone = RecordPlan(stored, places, pack.size)
+    for count in data.draw(st.lists(st.integers(0, 4), max_size=4)):
+        rows = data.draw(st.lists(records, min_size=count, max_size=count))
+        assert alone.encode(b"".join([pack.pack(*row) for row in rows])) == RowPlan(stored).encode(rows)
+
+
+def test_times_that_are_the_same_are_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tags = [Tag.OCTET_STRING, Tag.LONG_UNSIGNED]
+    plan = RecordPlan(tags, [None, 0], 2)
+    times = Octets(bytes(range(24)), 12)
+    plan.encode(b"\1\0\2\0", times)
+
+    def slow(*_: object) -> bytes:
+        raise AssertionError("they were written again")
+
+    monkeypatch.setattr(Octets, "at", slow)
+    rows = [(bytes(range(12)), 3), (bytes(range(12, 24)), 4)]
+    assert plan.encode(b"\3\0\4\0", times) == RowPlan(tags).encode(rows)
+    with pytest.raises(AssertionError, match="again"):
+        plan.encode(b"\3\0\4\0", Octets(bytes(range(24)), 12))
 
 
 def test_columns_that_are_not_ready_are_encoded_all_the_same() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from datetime import UTC, datetime
 from typing import Final
 
@@ -110,6 +109,23 @@ def test_a_choice_of_columns_and_no_status() -> None:
     assert b"".join(found.encoded((0, 2))) == b"".join(map(encode_data, chosen))
 
 
+def test_rows_that_fit_are_made_no_columns_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*_: object) -> object:
+        raise AssertionError("columns were made")
+
+    monkeypatch.setattr(log_rows._Layout, "_cells", slow)
+    fit = [
+        Row(AUTUMN, 7, ((1 << 31) - 1, -(1 << 62), -(1 << 31))),
+        Row(AUTUMN + 900_000, 0xFFFF, (-1, -1, 0)),
+    ]
+    found = LogRows(packed(fit), RowFormat(3), ExportColumns((0, 1, 2), TAGS, True, MADRID))
+    assert b"".join(found.encoded(None)) == b"".join(by_hand(row, (0, 1, 2), MADRID) for row in fit)
+    for values in ((1 << 31, 0, 0), (0, None, 0), (0, 0, -(1 << 31) - 1)):
+        one = LogRows(packed([*fit, Row(AUTUMN, 7, values)]), RowFormat(3), found._columns)
+        with pytest.raises(AssertionError, match="columns"):
+            list(one.encoded(None))
+
+
 def test_the_first_piece_is_small_for_whoever_waits_for_it() -> None:
     rows = [Row(AUTUMN + n * 900_000, 0, (1, 2, 3)) for n in range(3000)]
     found = LogRows(packed(rows), RowFormat(3), ExportColumns((0, 1, 2), TAGS, True, MADRID))
@@ -127,6 +143,13 @@ def test_a_day_is_one_piece_and_no_rows_are_none() -> None:
         assert b"".join(encoded) == b"".join(by_hand(row, (0, 1, 2), MADRID) for row in rows[:count])
 
 
+def turned(instants: list[int]) -> bytes:
+    """Return the lowest octets of all, then the second ones, and so on."""
+    return bytes(
+        octet for place in zip(*(n.to_bytes(8, "little") for n in instants), strict=True) for octet in place
+    )
+
+
 @pytest.mark.parametrize("deviation", ["normal", "reversed", "unspecified", "utc"])
 def test_many_instants_are_shown_as_each(deviation: str) -> None:
     shown, _ = view("Europe/Madrid", deviation=deviation)
@@ -136,4 +159,4 @@ def test_many_instants_are_shown_as_each(deviation: str) -> None:
     days = (quarters, quarters[:3], quarters[6:], quarters[::-1], quarters[:2] * 2, [AUTUMN + 10])
     for instants in (*days, year, year[::-1]):
         for each in (shown, winter, shown):
-            assert each.shown_all(array("q", instants)) == [each.shown(instant) for instant in instants]
+            assert each.shown_all(turned(instants)) == [each.shown(instant) for instant in instants]

@@ -1,8 +1,8 @@
 """Rows of plain values -> encoded structures: the fast way, same octets as `axdr`.
 
 The rows of one profile have one shape, so the tags and lengths stand at fixed offsets of a fixed stride. The
-values are written by `struct` or a column at a time, and the tags of *all* rows with one strided assignment
-an offset, in C.
+values are written by `struct` or a column at a time, or where they stand packed in records, an octet of all
+rows at a time; and the tags of *all* rows with one strided assignment an offset, in C.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from operator import itemgetter
 from typing import Final, TypeAlias
 
 from iondlms.codec.axdr import Data, Value, encode_data
-from iondlms.codec.octets import Octets, Stored
+from iondlms.codec.octets import Octets
 from iondlms.codec.reader import encode_length
 from iondlms.codec.tags import FIXED, Tag
 from iondlms.errors import LocalError
 
-__all__ = ["Cells", "Row", "RowPlan", "array_header"]
+__all__ = ["Cells", "RecordPlan", "Row", "RowPlan", "array_header"]
 
 Row: TypeAlias = "tuple[Value, ...]"
 # A column: integers and floats side by side, octet-strings of one length, or cells of any kind.
@@ -69,11 +69,10 @@ class RowPlan:
             chunks += self._batch(batch)
         return b"".join(chunks)
 
-    def encode_columns(self, columns: Sequence[Cells | Stored]) -> bytes:
+    def encode_columns(self, columns: Sequence[Cells]) -> bytes:
         """Return the structures of the rows that these columns are, the same as `encode(zip(*columns))`.
 
-        What makes it fast is an array or Stored of the code of its column's type, and Octets of the right
-        width.
+        What makes it fast is an array of the code of its column's type, and Octets of the right width.
         LocalError if the columns are not one a tag and of one length.
         """
         if len(columns) != len(self.tags) or len(set(map(len, columns))) > 1:
@@ -125,10 +124,59 @@ class RowPlan:
         return encode_data(Data(Tag.STRUCTURE, tuple(cells)))
 
 
+class RecordPlan:
+    """How packed records are written as rows: one tag a column, and where in a record its integer begins.
+
+    Records are `stride` octets long, and little-endian. A column whose place is None does not stand there:
+    one at most, of octet-strings that are given. Each integer is as wide as its column's type.
+    """
+
+    __slots__ = ("_begun", "_form", "_moves", "_stride", "_strings")
+
+    def __init__(self, tags: Sequence[Tag], places: Sequence[int | None], stride: int) -> None:
+        self._form = _Form(tags)
+        self._stride = stride
+        self._strings: tuple[int, int] | None = None  # where in a row those stand that are given
+        # From where to where each octet of an integer goes, in all rows: slices that are made once, since
+        # to make one takes as long as what it is made for.
+        moves: list[tuple[slice, slice]] = []
+        for (offset, size), place in zip(self._form.places, places, strict=True):
+            if place is None:
+                self._strings = offset, size
+                continue
+            for at in range(size):
+                there = slice(offset + size - 1 - at, None, self._form.stride)
+                moves.append((there, slice(place + at, None, stride)))
+        self._moves = tuple(moves)
+        # Rows with all but the integers, and the octet-strings that are in them.
+        self._begun: tuple[Octets | None, bytearray] = None, bytearray()
+
+    def encode(self, records: bytes, strings: Octets | None = None) -> bytes:
+        """Return the structures of whole records, one after the other, with as many octet-strings."""
+        # Who reads many meters asks each for the same time, and the date-times of that are one object.
+        of, begun = self._begun
+        if strings is None or strings is not of:
+            begun = self._begin(len(records) // self._stride, strings)
+            self._begun = strings, begun
+        octets = begun.copy()
+        source = bytearray(records)  # what is assigned to a bytearray would be made one each time
+        for there, here in self._moves:
+            octets[there] = source[here]
+        return bytes(octets)
+
+    def _begin(self, count: int, strings: Octets | None) -> bytearray:
+        begun = bytearray(self._form.template * count)
+        if self._strings is not None and strings is not None:
+            offset, size = self._strings
+            for at in range(size):
+                begun[offset + at :: self._form.stride] = strings.at(at)
+        return begun
+
+
 class _Form:
     """One shape of rows; its null-data are no values, so its rows come without them."""
 
-    __slots__ = ("_constants", "_lengths", "_pack", "_places", "_stride", "_template")
+    __slots__ = ("_constants", "_lengths", "_pack", "places", "stride", "template")
 
     def __init__(self, tags: Sequence[Tag]) -> None:
         template = bytearray((Tag.STRUCTURE,)) + encode_length(len(tags))
@@ -150,10 +198,10 @@ class _Form:
             form.append(code)
             places.append((len(template), size))
             template += bytes(size)
-        self._stride = len(template)
-        self._template = bytes(template)
+        self.stride = len(template)
+        self.template = bytes(template)  # a row with all but the values
         self._constants = tuple(constants)
-        self._places = tuple(places)
+        self.places = tuple(places)
         self._lengths = tuple(lengths)
         # Tags are gaps here and not values: half as many values to pack.
         self._pack = struct.Struct("".join(form)).pack
@@ -165,20 +213,15 @@ class _Form:
                 raise ValueError
         octets = bytearray().join(starmap(self._pack, rows))
         for at in self._constants:
-            octets[at :: self._stride] = self._template[at : at + 1] * len(rows)
+            octets[at :: self.stride] = self.template[at : at + 1] * len(rows)
         return octets
 
-    def columns(self, columns: Sequence[Cells | Stored]) -> bytes:
+    def columns(self, columns: Sequence[Cells]) -> bytes:
         """Return the octets of columns that are ready for it."""
-        stride = self._stride
-        octets = bytearray(self._template * len(columns[0]))
-        for column, (offset, size) in zip(columns, self._places, strict=True):
-            if isinstance(column, Stored):
-                data, first, apart = column.data, column.start, column.stride
-                stop = first + len(column) * apart
-                for at in range(size):
-                    octets[offset + size - 1 - at :: stride] = data[first + at : stop + at : apart]
-            elif isinstance(column, Octets):
+        stride = self.stride
+        octets = bytearray(self.template * len(columns[0]))
+        for column, (offset, size) in zip(columns, self.places, strict=True):
+            if isinstance(column, Octets):
                 for at in range(size):
                     octets[offset + at :: stride] = column.at(at)
             elif isinstance(column, array):
@@ -188,9 +231,7 @@ class _Form:
         return bytes(octets)
 
 
-def _is_ready(column: Cells | Stored, tag: Tag) -> bool:
-    if isinstance(column, Stored):
-        return column.code == FIXED.get(tag)
+def _is_ready(column: Cells, tag: Tag) -> bool:
     if isinstance(column, Octets):
         return _OCTETS.get(tag) == column.width
     return isinstance(column, array) and column.typecode == FIXED.get(tag)

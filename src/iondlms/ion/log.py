@@ -19,6 +19,7 @@ from iondlms.errors import LocalError
 
 __all__ = ["NO_VALUE", "Log", "MemoryLog", "Row", "RowFormat", "found_in"]
 
+_UTC_MS: Final = struct.Struct("<q")
 _FEW: Final = 8  # rows that are halved rather than guessed at
 _CHUNK: Final = 128  # rows: what a snapshot of a range copies of its two ends, against one reference each
 NO_VALUE: Final = -(1 << 63)  # stands for None in a packed row
@@ -219,7 +220,8 @@ class MemoryLog:
     def _instant(self, sequence: int) -> int:
         chunk, row = divmod(sequence - self._origin, _CHUNK)
         octets = self._chunks[chunk] if chunk < len(self._chunks) else self._tail
-        return int.from_bytes(octets[row * self._stride : row * self._stride + 8], "little", signed=True)
+        instant: int = _UTC_MS.unpack_from(octets, row * self._stride)[0]
+        return instant
 
     def _trim(self) -> None:
         surplus = self.count - self._depth
@@ -233,14 +235,16 @@ class MemoryLog:
             del self._falls[0]
 
 
-def _place(low: int, high: int, instant: Callable[[int], int], wanted_ms: int) -> int:
-    """Return the first of the rows whose instant is not before the wanted one, `high` for none."""
+def _place(low: int, high: int, begins: int, ends: int, instant: Callable[[int], int], wanted_ms: int) -> int:
+    """Return the first of the rows whose instant is not before the wanted one, `high` for none.
+
+    The first row is of the instant `begins`, and the last one of `ends`.
+    """
+    if wanted_ms <= begins:
+        return low
+    if wanted_ms > ends:
+        return high
     if high - low > _FEW:
-        begins, ends = instant(low), instant(high - 1)
-        if wanted_ms <= begins:
-            return low
-        if wanted_ms > ends:
-            return high
         guess = low + -(-(wanted_ms - begins) * (high - 1 - low) // (ends - begins))
         if instant(guess) >= wanted_ms > instant(guess - 1):
             return guess
@@ -256,8 +260,11 @@ def found_in(
     """
     found: list[tuple[int, int]] = []
     for low, high in pairwise([first, *falls, end]):
-        begin = _place(low, high, instant, start_ms)
-        stop = _place(low, high, instant, end_ms + 1)
+        if low >= high:
+            continue
+        begins, ends = instant(low), instant(high - 1)
+        begin = _place(low, high, begins, ends, instant, start_ms)
+        stop = _place(low, high, begins, ends, instant, end_ms + 1)
         if begin >= stop:
             continue
         if found and found[-1][1] == begin:

@@ -99,17 +99,19 @@ class ClockView:
         offset = 0 if self._deviation == "utc" else clock.offset_min(utc_ms)
         return local_octets(utc_ms + offset * 60_000) + self._tail(offset)
 
-    def shown_all(self, instants: array[int]) -> Octets:
-        """Return the same of many instants (code q), one at least."""
+    def shown_all(self, turned: bytes) -> Octets:
+        """Return the same of many instants, one at least: the lowest octets of all, then the second ones, ...
+
+        The same object for the same instants, where they are few.
+        """
         clock = self._ion.clock
-        column = instants.tobytes()
-        usual = len(column) <= _DAY
-        first, last, step = _usual_span(column) if usual else _span(column)
-        switch = None if self._deviation == "utc" else clock.next_dst_switch(first)
-        if switch is not None and switch <= last:
-            return Octets(b"".join(map(self.shown, instants)), 12)
-        offset = 0 if self._deviation == "utc" else clock.offset_min(first)
-        return (_usual_shown if usual else _shown)(column, step, offset, self._tail(offset))
+        usual = len(turned) <= _DAY
+        times = _usual_times(turned) if usual else _times(turned)
+        switch = None if self._deviation == "utc" else clock.next_dst_switch(times.first)
+        if switch is not None and switch <= times.last:
+            return Octets(b"".join(map(self.shown, times.instants)), 12)
+        offset = 0 if self._deviation == "utc" else clock.offset_min(times.first)
+        return (_usual_shown if usual else _shown)(times, offset, self._tail(offset))
 
     def _tail(self, offset: int) -> bytes:
         daylight = offset != self._ion.clock.tz_offset_min and self._deviation != "utc"
@@ -131,13 +133,10 @@ class ClockView:
         OtherReason if it is no instant.
         """
         try:
-            deviation = self._given_deviation(time)
-            if deviation is not None:
-                return _utc_ms(time, self._deviation == "reversed")
-            local_ms = milliseconds_of(time.local().replace(tzinfo=UTC))
+            local_ms, absolute = _bound(time, self._deviation == "reversed")
         except DecodeError as error:
             raise OtherReason(str(error)) from error
-        if self._deviation == "utc":
+        if absolute or self._deviation == "utc":
             return local_ms
         first = self._ion.clock.utc_from_local(local_ms)
         if last:
@@ -146,19 +145,15 @@ class ClockView:
                 return max(first, again)
         return first
 
-    def _given_deviation(self, time: DateTime) -> int | None:
-        deviation = time.deviation
-        if deviation is not None and abs(deviation) > MAX_DEVIATION:
-            raise OtherReason(f"a deviation of {deviation} minutes")
-        return -deviation if deviation is not None and self._deviation == "reversed" else deviation
-
     def set_time(self, time: DateTime) -> None:
         """Set the clock; what is not specified keeps its present value, the day of week is ignored.
 
         OtherReason if any field is out of range; the clock is then as it was.
         """
         ion = self._ion
-        deviation = self._given_deviation(time)
+        deviation = _deviation(time)
+        if deviation is not None and self._deviation == "reversed":
+            deviation = -deviation
         present_ms = ion.at_ms
         if deviation is not None:
             present_ms -= deviation * 60_000
@@ -237,33 +232,54 @@ def _tail(offset: int, deviation: str, daylight: bool) -> bytes:
     return minutes.to_bytes(2, "big", signed=True) + bytes((status,))
 
 
-def _span(column: bytes) -> tuple[int, int, int]:
-    """Return first and last of a column of instants, in time, and how far apart they are; 0 for unevenly."""
+@dataclass(frozen=True, slots=True, eq=False)  # known by itself: how it is shown is remembered
+class _Times:
+    """A column of instants: its first and last in time, and how far apart they are; 0 for unevenly."""
+
+    instants: array[int]
+    first: int
+    last: int
+    step: int
+
+
+def _times(turned: bytes) -> _Times:
+    column = Octets.of_turned(turned, 8).data
     instants = array("q", column)
+    if not _LITTLE:
+        instants.byteswap()
     step = step_of(column) if _LITTLE else 0
     if step >= _SHORTEST_STEP:
-        return instants[0], instants[-1], step
-    return min(instants), max(instants), 0
+        return _Times(instants, instants[0], instants[-1], step)
+    return _Times(instants, min(instants), max(instants), 0)
 
 
-def _shown(column: bytes, step: int, offset: int, tail: bytes) -> Octets:
+def _shown(times: _Times, offset: int, tail: bytes) -> Octets:
     """Return the date-times of a column of instants."""
     offset_ms = offset * 60_000
-    if step:
-        first = int.from_bytes(column[:8], "little")
-        return even_date_times(first + offset_ms, step, len(column) // 8, tail)
-    return date_times([at + offset_ms for at in array("q", column)], tail)
+    if times.step:
+        return even_date_times(times.first + offset_ms, times.step, len(times.instants), tail)
+    return date_times([at + offset_ms for at in times.instants], tail)
 
 
 # All meters of a fleet have the same instants in a day, and are asked for the same day.
-_usual_span: Final = lru_cache(maxsize=64)(_span)
+_usual_times: Final = lru_cache(maxsize=64)(_times)
 _usual_shown: Final = lru_cache(maxsize=64)(_shown)
 
 
 # Of a range that is asked of many meters it is the same.
 @lru_cache(maxsize=64)
-def _utc_ms(time: DateTime, reversed_sign: bool) -> int:
-    return milliseconds_of(time.utc(reversed_sign=reversed_sign))
+def _bound(time: DateTime, reversed_sign: bool) -> tuple[int, bool]:
+    """Return the milliseconds of a date-time, and whether they are UTC; else they are local time."""
+    if _deviation(time) is None:
+        return milliseconds_of(time.local().replace(tzinfo=UTC)), False
+    return milliseconds_of(time.utc(reversed_sign=reversed_sign)), True
+
+
+def _deviation(time: DateTime) -> int | None:
+    deviation = time.deviation
+    if deviation is not None and abs(deviation) > MAX_DEVIATION:
+        raise OtherReason(f"a deviation of {deviation} minutes")
+    return deviation
 
 
 class _LogBuffer:

@@ -319,6 +319,30 @@ def test_the_state_is_handed_out_at_each_heartbeat_and_never_without_one() -> No
     assert not quiet.advance(599.0)
 
 
+def test_where_nobody_keeps_it_the_state_is_made_for_what_moves_the_next_deadline_alone() -> None:
+    kept = started()
+    meter = IonMeter(kept.framework, kept.load, keeps_state=False)
+    meter.start(BEGIN, 0.0)
+    first = meter.advance(0.0)
+    assert first.state is not None
+    meter.publish(first)
+    for beat in (60.0, 120.0):  # which go on, and hand out nothing
+        assert meter.pass_time(beat - 1)
+        assert meter.next_deadline() == beat
+        assert not meter.pass_time(beat)
+        assert not meter.advance(beat)
+    meter.log_event(Priority.WARNING, "Password", "refused", 121.0)
+    assert not meter.pass_time(121.0)
+    batch = meter.advance(121.0)
+    assert (len(batch.events), batch.state) == (1, None)
+    meter.publish(batch)
+    assert meter.pass_time(122.0)
+    meter.set_time(BEGIN + 170_000, 123.0, "ETHERNET")
+    state = meter.advance(123.0).state
+    assert state is not None
+    assert state.alive_ms == BEGIN + 170_000
+
+
 def test_a_host_is_woken_at_once_for_what_a_reader_did() -> None:
     host = started()
     host.meter.log_event(Priority.WARNING, "Password", "refused", host.now)

@@ -15,7 +15,7 @@ from tests.meter.bench import START, START_MS
 
 from iondlms.client import Client, Hooks, connect
 from iondlms.errors import TemporaryFailure
-from iondlms.ion import Event, Pending, Priority
+from iondlms.ion import Pending, Priority
 from iondlms.meter import MeterHost, load
 from iondlms.meter import keeper as keeper_module
 from iondlms.store import Archive, Store, StoreError
@@ -169,7 +169,7 @@ async def test_a_step_that_a_full_disk_does_not_take_does_not_end_the_connection
     async with asyncio.timeout(20), host(tmp_path) as running, client(running) as meter:
         make_room = fill_disk(running)
         # A long text does not fit the pages that there are.
-        running.meter.ion._journal._batch.events.append(Event(99, START_MS, 255, "Test", "x" * 100_000))
+        running.meter.ion._journal.log(START_MS, 255, "Test", "x" * 100_000)
         with pytest.raises(TemporaryFailure):
             await meter.set_clock(START + STEP)
         assert (await meter.clock()).instant is not None

@@ -265,10 +265,11 @@ async def test_settled_waits_for_the_disk(tmp_path: Path) -> None:
         assert recorder.log.count >= 21
 
 
-async def test_a_set_clock_moves_the_next_row() -> None:
-    """The timer of the host follows a clock that a client has set."""
-    setting = ("password", "12345678")
-    async with asyncio.timeout(10), host(None, setting) as running:
+@pytest.mark.parametrize("cutoff", [5, 255])
+async def test_a_set_clock_moves_the_next_row(cutoff: int) -> None:
+    """The timer of the host follows a clock that a client has set, be it an event or not."""
+    settings = ("password", "12345678"), ("event_log.cutoff", cutoff)
+    async with asyncio.timeout(10), host(None, *settings) as running:
         reader, writer = await asyncio.open_connection(*address(running))
         lls = "6036A1090607608574050801018A0207808B0760857405080201AC0A80083132333435363738" + AARQ[-36:]
         client = Client(reader, writer)

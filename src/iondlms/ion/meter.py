@@ -28,14 +28,15 @@ from .state import MeterState, Pending, RecorderState, Saved
 
 __all__ = ["IonMeter"]
 
+_NEVER_MS: Final = 1 << 60
 _MAX_UTC_MS: Final = 7_258_118_400_000  # the year 2200: date-times of every zone still fit
 
 
 class IonMeter:
     """A meter of one framework and one source.
 
-    `heartbeat_s` is how often the state is kept when nothing else happens, so that after a crash the
-    time of the power cut is known that well; None for a meter whose state nobody keeps.
+    `heartbeat_s` is how often the state is kept when nothing else happens, so that after a crash the time of
+    the power cut is known that well; None for never. Where nobody `keeps_state`, events come without it.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class IonMeter:
         *,
         heartbeat_s: int | None = 60,
         make_log: Callable[[DataRecorderSetup], Log] = memory_log,
+        keeps_state: bool = True,
     ) -> None:
         self.framework = framework
         self.clock = Clock(framework.clock)
@@ -61,7 +63,8 @@ class IonMeter:
         self.powered = False
         self.outages = 0  # that are over; who remembers another number has slept through one
         self._back_ms: int | None = None  # when a cut of the source's own making will be over
-        self._heartbeat_ms = None if heartbeat_s is None else heartbeat_s * 1000
+        self._heartbeat_ms = _NEVER_MS if heartbeat_s is None else heartbeat_s * 1000
+        self._keeps_state = keeps_state
         self._now = 0.0
         self._at_ms = 0  # everything up to this instant of the meter's UTC is done
         self._metered_ms = 0  # ... and what has flowed until then is counted; the rest when it is asked for
@@ -73,6 +76,7 @@ class IonMeter:
         self._pulses = Pulses(triggers, self.clock)
         self._alarms = self._make_alarms()
         self._due_ms = 0
+        self._next_ms = 0  # when `advance` has something to do, if nothing else happens
 
     # Time: all that moves the meter
 
@@ -103,7 +107,9 @@ class IonMeter:
             self._dst = self.clock.dst_active(saved.state.alive_ms)
             self._resume(saved.state.alive_ms, at_ms, started, logged=not saved.state.powered)
             return
-        begin_ms = self._history_begin(at_ms, history_rows) if history_rows else at_ms
+        begin_ms, timer = at_ms, self.framework.interval
+        if history_rows:
+            begin_ms = timer.next_boundary(at_ms, self.clock) - (history_rows + 1) * timer.period_s * 1000
         for recorder in self.recorders.values():
             # With history the meter has been running all along, and nothing happened before its first row.
             recorder.bits = Status(0) if history_rows else Status.POWER_UP
@@ -119,11 +125,13 @@ class IonMeter:
         self._now = now
         if self.powered or self._back_ms is not None:
             self._run(self.clock.utc_ms(now))
-        if not (self._journal or self._touched or (self.powered and self._at_ms >= self._next_ms())):
+        if not (self._journal.recorded or self._touched or (self.powered and self._at_ms >= self._next_ms)):
             return self._journal.take(None)
         # Beside events too: the state tells until when the meter was alive, whatever happens now.
+        state = self.state if self._touched or self._keeps_state else None
         self._touched, self._kept_ms = False, self._at_ms
-        return self._journal.take(self.state)
+        self._next_ms = min(self._due_ms, self._kept_ms + self._heartbeat_ms)
+        return self._journal.take(state)
 
     def pass_time(self, now: float) -> bool:
         """Let nothing but time pass until `now`; False, and nothing is done, if something else is due.
@@ -131,7 +139,7 @@ class IonMeter:
         What flows meanwhile is counted when somebody looks: most requests look at neither register.
         """
         at_ms = self.clock.utc_ms(now)
-        if not self.powered or self._touched or self._journal or at_ms >= self._next_ms():
+        if at_ms >= self._next_ms or self._touched or self._journal.recorded or not self.powered:
             return False
         self._now = now
         if at_ms > self._at_ms:
@@ -147,16 +155,11 @@ class IonMeter:
 
     def next_deadline(self) -> float | None:
         """Return the `now` at which `advance` has something to do; None while it is switched off."""
-        if self._journal or self._touched:
+        if self._journal.recorded or self._touched:
             return self._now
         if not self.powered:
             return None if self._back_ms is None else self.clock.now_at(self._back_ms)
-        return self.clock.now_at(self._next_ms())
-
-    def _next_ms(self) -> int:
-        if self._heartbeat_ms is None:
-            return self._due_ms
-        return min(self._due_ms, self._kept_ms + self._heartbeat_ms)
+        return self.clock.now_at(self._next_ms)
 
     # What a reader asks; `advance` to now comes first
 
@@ -329,17 +332,13 @@ class IonMeter:
     def _synchronize(self, timer: PeriodicTimer, at_ms: int) -> None:
         self._pulses.synchronize(timer, at_ms, self._alarms)
 
-    def _history_begin(self, at_ms: int, rows: int) -> int:
-        """Return where to begin for `rows` load-profile rows up to now."""
-        timer = self.framework.interval
-        return timer.next_boundary(at_ms, self.clock) - (rows + 1) * timer.period_s * 1000
-
     def _arm(self, at_ms: int) -> None:
         """Begin anew at an instant: whatever lies before or on it does not happen (again)."""
         self._at_ms = self._metered_ms = self._kept_ms = at_ms
         for alarm in self._alarms:
             alarm.arm(at_ms)
         self._due_ms = min(alarm.due_ms for alarm in self._alarms)
+        self._next_ms = min(self._due_ms, self._kept_ms + self._heartbeat_ms)
 
     def _run(self, until_ms: int) -> None:
         while self._has_supply(until_ms) and self._due_ms <= until_ms:
@@ -363,6 +362,7 @@ class IonMeter:
                 alarm.fire(at_ms)
                 alarm.arm(at_ms)
         self._due_ms = min([alarm.due_ms for alarm in self._alarms])
+        self._next_ms = min(self._due_ms, self._kept_ms + self._heartbeat_ms)
 
     def _next_outage(self, at_ms: int) -> int | None:
         """Return when the source's supply fails next; 1 ms ahead if it is out already."""

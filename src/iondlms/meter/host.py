@@ -61,7 +61,14 @@ class MeterHost:
     ) -> None:
         self._utc_ms = utc_ms
         self._year = datetime.fromtimestamp(self._present_ms() / 1000, UTC).year
-        self.meter = Meter(config, start_year=self._year, source=source, commit=self._commit, speed=speed)
+        self.meter = Meter(
+            config,
+            start_year=self._year,
+            source=source,
+            commit=self._commit,
+            speed=speed,
+            keeps_state=config.meter.data is not None,
+        )
         sections = [section for section in config.port if section.answers] if own_ports else []
         self.ports = [make_port(self.meter, section) for section in sections]
         self._sections: dict[str, PortSection] = {each.name: each for each in sections}  # as ports work now

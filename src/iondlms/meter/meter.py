@@ -59,7 +59,7 @@ class Meter:
     contradicts itself.
 
     Meters alike share one configuration: what is each one's own are its `framework`, in place of the one that
-    the configuration describes, and its source. `heartbeat_s` is that of `IonMeter`.
+    the configuration describes, and its source. `heartbeat_s` and `keeps_state` are those of `IonMeter`.
     With `devices`, the COSEM objects are made when a client connects, and go when they are no longer in that
     queue and no client is connected.
     """
@@ -76,6 +76,7 @@ class Meter:
         make_log: Callable[[DataRecorderSetup], Log] = memory_log,
         devices: deque[LogicalDevice] | None = None,
         heartbeat_s: int | None = 60,
+        keeps_state: bool = True,
     ) -> None:
         self._speed = speed
         self._base = 0.0  # the `now`, ours and the meter's, at which the speed was set
@@ -87,13 +88,16 @@ class Meter:
             framework = framework_of(self.config, start_year)
         if source is None:
             source = source_of(self.config, framework)
-        self.ion = IonMeter(framework, source, heartbeat_s=heartbeat_s, make_log=make_log)
+        self.ion = IonMeter(
+            framework, source, heartbeat_s=heartbeat_s, make_log=make_log, keeps_state=keeps_state
+        )
         self._fault = self.config.fault
         self.faults = MeterFaults(self, self._rules())
         settings = self.config.meter
         self.logical_device_name = settings.logical_device_name or device_name(
             settings.manufacturer, framework.factory
         )
+        self._unknown_object = DataAccessResult(settings.unknown_object)
         self._start_year = start_year
         self._event_profile = self.config.event_log.profile_obis
         self._devices = devices
@@ -191,7 +195,9 @@ class Meter:
 
     def pass_time(self, now: float) -> None:
         """Do as `advance`, in less time where nothing is due."""
-        if self.faults.timed or not self.ion.pass_time(self._ion_now(now)):
+        # As `_ion_now`, which is not called: this is done for each request.
+        ion_now = self._ion_base + (now - self._base) * self._speed
+        if self.faults.timed or not self.ion.pass_time(ion_now):
             self.advance(now)
 
     def next_deadline(self) -> float | None:
@@ -320,7 +326,7 @@ class Meter:
             # The right to set the time exists on the Time Sync Source alone; object_list says so too.
             self._clients[self.ion.clock.accepts(port)],
             settings.long_answers == "segment",
-            DataAccessResult(settings.unknown_object),
+            self._unknown_object,
             self._kept,
             port,
             self._report,

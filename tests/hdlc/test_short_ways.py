@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.hdlc.builders import CLIENT, SERVER
@@ -19,10 +20,13 @@ from iondlms.hdlc import (
     Deframer,
     Event,
     Frame,
+    Kind,
     Primary,
     Reaction,
     Secondary,
     ServerAddress,
+    known,
+    secondary,
 )
 from iondlms.hdlc.frame import POLL
 from iondlms.hdlc.secondary import _Link
@@ -198,6 +202,43 @@ def answer_in_turn(station: Primary, step: Any) -> Frame:
     return Frame(CLIENT, SERVER, control, step.information, step.segmented)
 
 
+@pytest.mark.parametrize("length", [20, 88, 89])
+def test_a_request_that_came_before_is_not_read_again(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known, "KNOWN", {})
+    monkeypatch.setattr(secondary, "KNOWN", known.KNOWN)
+    request = Frame(SERVER, CLIENT, POLL, COMMAND + bytes(length)).encode()
+    snrm = Frame(SERVER, CLIENT, Control.SNRM | POLL)
+    stations = [Secondary(17), Secondary(17), Secondary(18)]
+    for station in stations:
+        station.receive(snrm._replace(destination=station._address))
+    first = stations[0].whole(request)
+    assert first == Reaction(b"", Event.LSDU, 16, bytes(length))
+    read: list[bytes] = []
+    whole = Transfer.whole
+
+    def reads(transfer: Transfer, data: bytes, begin: bytes) -> bytes | None:
+        read.append(data)
+        return whole(transfer, data, begin)
+
+    monkeypatch.setattr(Transfer, "whole", reads)
+    assert stations[1].whole(request) == first
+    assert len(read) == (len(request) > 100)  # what is long is not remembered
+    for station in stations:  # it was taken already, or is for another
+        assert station.whole(request) is None
+    # Of another client it is another.
+    stations[1].receive(snrm._replace(source=OTHER))
+    assert stations[1].whole(request) is None
+
+
+def test_few_requests_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: dict[bytes, known.KnownRequest] = {}
+    monkeypatch.setattr(known, "KNOWN", kept)
+    for number in range(3 * 512 + 1):
+        request = known.KnownRequest(SERVER, CLIENT, 0, Reaction())
+        assert known.keep(number.to_bytes(2, "big"), request) is request
+        assert 0 < len(kept) <= 512
+
+
 # --- octets -----------------------------------------------------------------------------------------
 
 WHOLE = Frame(CLIENT, SERVER, POLL, RESPONSE + b"whole").encode()
@@ -233,6 +274,30 @@ def test_the_deframer(script: list[tuple[bytes, int | None, bool]]) -> None:
         assert found == [frame for octet in data for frame in long.feed(bytes((octet,)))]
         for name in ("frames", "fcs_errors", "damaged_frames", "noise", "timeouts", "pending"):
             assert getattr(short, name) == getattr(long, name), name
+
+
+MODES = [Frame(SERVER, CLIENT, control | POLL) for control in (Control.SNRM, Control.DISC, Control.UA)]
+MODES += [Frame(SERVER, CLIENT, Control.SNRM | POLL, b"~A\xa0"), Frame(SERVER, CLIENT, POLL, COMMAND + b"?")]
+
+
+@given(
+    st.lists(st.sampled_from([*[each.encode() for each in MODES], b"~", b"\0", WHOLE[:5]]), max_size=2),
+    st.tuples(st.integers(-60, 60), damage),
+)
+def test_what_sets_the_mode_is_that_frame_alone(parts: list[bytes], spoilt: tuple[int, int | None]) -> None:
+    data = bytearray(b"".join(parts))
+    place, bit = spoilt
+    if bit is not None and -len(data) <= place < len(data):
+        data[place] ^= 1 << bit % 8
+    octets = bytes(data)
+    found = [each for each in MODES if each.encode() == octets and each.kind in (Kind.SNRM, Kind.DISC)]
+    assert known.sets_mode(octets) is bool(found)
+    if found:
+        for held in (b"", b"~"):  # nothing, or the flag of the frame before
+            deframer = Deframer()
+            deframer.feed(held)
+            assert deframer.feed(octets) == found
+            assert deframer.between_frames
 
 
 # --- a long answer in pieces ------------------------------------------------------------------------

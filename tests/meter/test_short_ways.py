@@ -213,6 +213,38 @@ def test_what_is_foreseen_is_answered_as_what_is_read(bench: Bench, script: list
         assert ends.foreseen == min(len(script), ends.number - 1)
 
 
+@pytest.fixture(scope="module")
+def framed() -> Bench:
+    return Bench("hdlc", settings=(("port.ETHERNET.framing", "hdlc"),))
+
+
+MODES: dict[str, Any] = {
+    **ACTIONS,
+    "SNRM": lambda ends: ends.say(ends.bench.frame(0x93)),
+    "SNRM in halves": lambda ends: [ends.say(each) for each in cut(ends.bench.frame(0x93), 5)],
+    "SNRM damaged": lambda ends: ends.say(ends.bench.frame(0x93)[:-3] + b"??~"),
+    "SNRM without P": lambda ends: ends.say(ends.bench.frame(0x83)),
+    "SNRM, and half of a frame": lambda ends: ends.say(ends.bench.frame(0x93) + ends.next_block()[1:13]),
+    "SNRM of another": lambda ends: ends.say(build(SERVER, b"\x03", 0x93)),
+    "SNRM for another": lambda ends: ends.say(build(b"\x02\x23", b"\x21", 0x93)),
+    "DISC twice": lambda ends: ends.say(ends.bench.frame(0x53) * 2),
+}
+
+
+@example(script=["SNRM", "the buffer anew", "DISC", "DISC", "SNRM"])
+@example(script=["half", "SNRM", "a pause", "SNRM", "next"])
+@example(script=["asleep", "SNRM", "next"])
+@given(script=st.lists(st.sampled_from(list(MODES)), max_size=10))
+def test_what_sets_the_mode_is_followed_as_it_is_received(framed: Bench, script: list[str]) -> None:
+    ends = Ends(framed)
+    assert ends.followed == 3  # SNRM as the first octets of all, AARQ, GET
+    for name in script:
+        MODES[name](ends)
+    ends.look()
+    if set(script) <= {"SNRM", "DISC", "SNRM of another"}:
+        assert ends.followed == 3 + len(script)
+
+
 def test_what_is_said_of_blocks_is_made_once_for_transfers_that_are_alike(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

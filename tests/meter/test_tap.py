@@ -13,7 +13,7 @@ from tests.meter.slow_disk import CONFIG, SUCCESS, Line, SlowDisk, meter_on, set
 from tests.meter.suffering import LOAD_PROFILE, START, Bench
 
 from iondlms.errors import LocalError
-from iondlms.hdlc import Deframer, Frame, Kind
+from iondlms.hdlc import Deframer, Frame, Kind, ServerAddress
 from iondlms.hdlc.frame import POLL, Control, build
 from iondlms.ion import Flow
 from iondlms.meter import MeterEndpoint
@@ -223,6 +223,38 @@ def test_a_fault_that_a_request_finds_due_is_not_met_on_the_short_way() -> None:
     answer = line.follow(sent[2], bench.now + 11)
     assert answer is not None
     assert kinds(answer) == [Kind.I]
+
+
+def test_the_short_way_is_closed_while_a_fault_may_come_and_open_again_after_it() -> None:
+    bench = Bench(framing="hdlc")
+    line = bench.tap.make(0.0)
+    snrm = build(ServerAddress(1, 100).encode(), b"\x21", Control.SNRM | POLL)
+    inner = line._inner
+    assert line.follow == inner.follow  # nothing stands between
+
+    def open_way() -> bool:
+        return line.follow(snrm, 1.0) is not None
+
+    number = bench.arm(action="drop", service="aarq")
+    assert not open_way()
+    bench.meter.faults.clear(number)
+    assert open_way()
+    # Half a frame is held where the rule saw it, and the other half is to come there too.
+    number = bench.arm(action="drop", service="aarq")
+    assert line.receive_data(snrm[:4], 1.0) == b""
+    bench.meter.faults.clear(number)
+    assert not open_way()
+    assert line.receive_data(snrm[4:], 1.0) != b""
+    assert open_way()
+    # An answer that is late has its place in the order.
+    number = bench.arm(action="delay", duration="5s", service="snrm")
+    assert line.receive_data(snrm, 1.0) == b""
+    bench.meter.faults.clear(number)
+    assert not open_way()
+    assert line.handle_timeout(6.0) != b""
+    assert open_way()
+    bench.tap.make(7.0)
+    assert not open_way()  # it is over
 
 
 def test_a_tap_that_comes_later_knows_of_the_faults_of_its_meter() -> None:

@@ -340,6 +340,74 @@ async def test_a_half_closed_client_that_does_not_read_loses_the_slot_to_inactiv
         newcomer.reset()
 
 
+async def test_connections_share_the_timer_of_their_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    timers: list[float] = []
+    call_at = loop.call_at
+
+    def counted(when: float, *call: Any, **named: Any) -> asyncio.TimerHandle:
+        timers.append(when - loop.time())
+        return call_at(when, *call, **named)
+
+    monkeypatch.setattr(loop, "call_at", counted)
+    async with port(inactivity=120) as to:
+        for _ in range(3):
+            peer = await until_admitted(to)
+            await peer.close()
+        assert len([each for each in timers if each > 100]) == 1
+        assert to._alarm._handle is not None
+    assert to._alarm._handle is None  # nothing is left of a port that is closed
+
+
+async def test_a_timer_of_the_connection_before_does_not_ring_too_late_or_too_early() -> None:
+    made: list[Flood] = []
+
+    def make(now: float) -> Endpoint:
+        made.append(Flood(now, 0.3 if made else 0.1))
+        return made[-1]
+
+    to = TcpPort("ETHERNET", "127.0.0.1", 0, make)
+    await to.bind()
+    await to.start()
+    async with asyncio.timeout(LONG_S):
+        first = await Peer.connect(to)
+        first.writer.write(b"?")
+        await first.reader.readexactly(1000)
+        await first.close()
+        while to.connected:
+            await asyncio.sleep(0)
+        second = await Peer.connect(to)
+        while len(made) < 2:
+            await asyncio.sleep(0)
+        rung: list[float] = []
+        handle_timeout = made[1].handle_timeout
+
+        def heard(now: float) -> bytes:
+            rung.append(now - made[1].heard)
+            return handle_timeout(now)
+
+        made[1].handle_timeout = heard  # type: ignore[method-assign]
+        while not made[1].idle:
+            await asyncio.sleep(0)
+        assert not made[0].idle  # of who has gone nobody is told
+        assert len(rung) == 1
+        assert rung[0] >= 0.3
+        await second.close()
+        await to.stop()
+
+
+async def test_a_port_without_a_listener_keeps_no_timer_when_its_connection_is_gone() -> None:
+    to = TcpPort("ETHERNET", "127.0.0.1", 0, Flood)
+    ours, theirs = socket.socketpair()
+    gone = asyncio.Event()
+    async with asyncio.timeout(LONG_S):
+        with theirs:
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: to.protocol(gone.set), ours)
+            assert to._alarm._handle is not None
+        await gone.wait()
+        assert to._alarm._handle is None
+
+
 async def test_a_bug_costs_the_connection_and_not_the_port(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Flood):
         def receive_data(self, data: bytes, now: float) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from iondlms.errors import DecodeError, LocalError
@@ -13,6 +14,7 @@ __all__ = [
     "MANAGEMENT",
     "NO_STATION",
     "ServerAddress",
+    "addresses_of",
     "client_octet",
     "client_sap",
 ]
@@ -100,3 +102,16 @@ def client_sap(octets: bytes) -> int | None:
         return None
     sap = octets[0] >> 1
     return sap if octets[0] & 1 and NO_STATION < sap < CLIENT_ALL_STATION else None
+
+
+@lru_cache(maxsize=64)
+def addresses_of(upper: int, unit_id: int) -> tuple[bytes, ...]:
+    """Return the addresses that mean one meter, its own first; LocalError if it can have none."""
+    address = ServerAddress(upper, unit_id)
+    if address.special:
+        raise LocalError(f"{address} is no address of a single meter")
+    # Table 5: a two-octet destination is converted, a one-octet one discarded. In two octets the highest
+    # two values are special, so a station that has them as its number cannot be called that way.
+    if max(upper, unit_id) < min(CALLING_DEVICE[2], ALL_STATION[2]):
+        return address.encode(), ServerAddress(upper, unit_id, 2).encode()
+    return (address.encode(),)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from iondlms.errors import DecodeError, LocalError
-from iondlms.hdlc.address import ALL_STATION, CALLING_DEVICE, ServerAddress, client_sap
+from iondlms.hdlc.address import addresses_of, client_sap
 from iondlms.hdlc.frame import POLL, Control, Frame, Kind, build_again
+from iondlms.hdlc.known import KNOWN, KnownRequest, keep
 from iondlms.hdlc.parameters import FrameReject, LinkParameters, RejectReason
 from iondlms.hdlc.transfer import COMMAND_LLC, RESPONSE_LLC, Acknowledgement, Event, Reaction, Transfer
 
@@ -163,7 +163,7 @@ class Secondary:
         self, unit_id: int, upper: int = 1, parameters: LinkParameters | None = None, max_lsdu: int = 1024
     ) -> None:
         """`max_lsdu`: octets of a segmented request that are kept, chosen against the wrapper's PDU size."""
-        self._destinations = _destinations(upper, unit_id)
+        self._destinations = addresses_of(upper, unit_id)
         self._address = self._destinations[0]
         self._parameters = _DEFAULTS if parameters is None else parameters
         if self._parameters.transmit_window != 1 or self._parameters.receive_window != 1:
@@ -211,12 +211,21 @@ class Secondary:
         if link is None or link.state is not _NRM or not link.transfer.at_rest:
             return None
         transfer = link.transfer
-        lsdu = transfer.whole(data, COMMAND_LLC)
-        if lsdu is None or len(COMMAND_LLC) + len(lsdu) > link.whole_request:
+        control = transfer.send_number << 5 | POLL | transfer.receive_number << 1  # that is due
+        known = KNOWN.get(data)
+        if known is None:
+            lsdu = transfer.whole(data, COMMAND_LLC)
+            if lsdu is None:
+                return None
+            reaction = Reaction(b"", _LSDU, link.client, lsdu)
+            known = keep(data, KnownRequest(self._address, link.address, control, reaction))
+        elif known.control != control or known.source != link.address or known.destination != self._address:
+            return None
+        if len(COMMAND_LLC) + len(known.reaction.lsdu) > link.whole_request:
             return None
         transfer.come()
         link.polled = True
-        return Reaction(b"", _LSDU, link.client, lsdu)
+        return known.reaction
 
     def _expected(self, link: _Link, frame: Frame) -> Reaction | None:
         """Take the one frame that is due in a conversation without trouble; None for any other.
@@ -422,19 +431,6 @@ class Secondary:
             self.repeats += 1
             return transfer.repeat()
         return transfer.next_frame() or transfer.receive_ready()
-
-
-@lru_cache(maxsize=64)
-def _destinations(upper: int, unit_id: int) -> tuple[bytes, ...]:
-    """Return the addresses that mean this station, its own first; LocalError if it can have none."""
-    address = ServerAddress(upper, unit_id)
-    if address.special:
-        raise LocalError(f"{address} is no address of a single meter")
-    # Table 5: a two-octet destination is converted, a one-octet one discarded. In two octets the highest
-    # two values are special, so a station that has them as its number cannot be called that way.
-    if max(upper, unit_id) < min(CALLING_DEVICE[2], ALL_STATION[2]):
-        return address.encode(), ServerAddress(upper, unit_id, 2).encode()
-    return (address.encode(),)
 
 
 def _parameters_are_good(information: bytes) -> bool:

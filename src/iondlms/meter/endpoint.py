@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from iondlms.hdlc import Deframer, Event, Frame, Kind, Reaction, Secondary
+from iondlms.hdlc.known import sets_mode
 from iondlms.later import Later
 from iondlms.meter.foreseen import Foreseen
 from iondlms.meter.refusals import Cause, refusal
@@ -35,6 +36,7 @@ class MeterEndpoint:
         "_after",
         "_application",
         "_heard",
+        "_inactivity_s",
         "_line",
         "_meter",
         "_outages",
@@ -50,6 +52,7 @@ class MeterEndpoint:
         self._after = after
         self._meter = meter
         self._setup = setup
+        self._inactivity_s = setup.inactivity_s  # here too: a field of a tuple is found by a call
         self._application = meter.application(setup.name)
         self._supply = meter.supply
         self._outages = self._supply.outages  # that it knows of
@@ -90,7 +93,7 @@ class MeterEndpoint:
         line, supply = self._line, self._supply
         if (
             line is None
-            or now - self._heard >= self._setup.inactivity_s
+            or now - self._heard >= self._inactivity_s
             or not supply.powered
             or supply.outages != self._outages
         ):
@@ -267,7 +270,9 @@ class _HdlcLine:
     def counters(self) -> Mapping[str, int]:
         if self.foreseen is not None:
             self.foreseen.settle()
-        return self._deframer.counters | {"repeats": self._secondary.repeats}
+        counted: dict[str, int] = self._deframer.counters
+        counted["repeats"] = self._secondary.repeats
+        return counted
 
     def flush(self) -> None:
         self._leave()
@@ -280,16 +285,21 @@ class _HdlcLine:
         self.requests.forget()
 
     def follow(self, data: bytes, now: float) -> bytes | None:
-        """Answer a request in its turn, whole and alone; None, and nothing done, for all else."""
-        self._leave()  # the same octets may come again eight frames later, and ask for nothing then
+        """Answer a request in its turn, SNRM or DISC, whole and alone; None, and nothing done, for others."""
+        if self.foreseen is not None:
+            self._leave()  # the same octets may come again eight frames later, and ask for nothing then
+        if self.requests.later is not None:
+            return None
+        deframer = self._deframer
         # Half a frame is held, or not even the flag of before: then this frame's own is to be kept.
-        if not self._deframer.between_frames or self.requests.later is not None:
+        reaction = self._secondary.whole(data) if deframer.between_frames else None
+        if reaction is not None:
+            deframer.frames += 1
+            return self._react(reaction, now)
+        if (deframer.pending and not deframer.between_frames) or not sets_mode(data):
             return None
-        reaction = self._secondary.whole(data)
-        if reaction is None:
-            return None
-        self._deframer.frames += 1
-        return self._react(reaction, now)
+        (frame,) = deframer.feed(data)
+        return self._answer(frame, now)
 
     def receive(self, data: bytes, now: float) -> bytes:
         self._leave()

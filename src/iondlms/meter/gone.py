@@ -1,11 +1,28 @@
-"""What is behind a connection that the meter knows nothing of any more."""
+"""What is behind a tap: an endpoint, or what is left of one that the meter knows nothing of any more."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Protocol
 
-__all__ = ["GONE"]
+from iondlms.ports.endpoint import Endpoint
+
+__all__ = ["GONE", "Inner"]
+
+
+class Inner(Endpoint, Protocol):
+    """The endpoint behind a tap."""
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What its link has counted."""
+
+    @property
+    def in_frame(self) -> bool:
+        """Whether the beginning of a frame is held."""
+
+    def follow(self, data: bytes, now: float) -> bytes | None:
+        """Answer a request that was foreseen; None, and nothing has changed, for anything else."""
 
 
 class _Gone:

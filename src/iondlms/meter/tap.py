@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple
 
 from iondlms.errors import DecodeError
 from iondlms.hdlc import Deframer, Frame, Kind, ServerAddress
@@ -19,9 +19,8 @@ from iondlms.meter.endpoint import framing_of
 from iondlms.meter.fault_answers import GET_NEXT, not_ready, refusal_by
 from iondlms.meter.fault_rules import ArmedRule, Heard
 from iondlms.meter.faults import MeterFaults
-from iondlms.meter.gone import GONE
+from iondlms.meter.gone import GONE, Inner
 from iondlms.meter.served import Framing
-from iondlms.ports.endpoint import Endpoint
 from iondlms.wrapper import Oversized, Wpdu, WrapperDeframer
 
 __all__ = ["Tap", "TappedEndpoint"]
@@ -34,21 +33,6 @@ _TOO_LONG: Final = bytes(129)
 _TAGS: Final = {0x60: "aarq", 0x62: "rlrq", 0xC0: "get", 0xC1: "set", 0xC3: "action"}
 _NORMAL: Final = frozenset((b"\xc0\x01", b"\xc1\x01"))  # have a descriptor where it is looked for
 _SERVICES: Final = {Kind.SNRM: "snrm", Kind.DISC: "disc", Kind.RR: "rr"}
-
-
-class Inner(Endpoint, Protocol):
-    """The endpoint behind a tap."""
-
-    @property
-    def counters(self) -> Mapping[str, int]:
-        """What its link has counted."""
-
-    @property
-    def in_frame(self) -> bool:
-        """Whether the beginning of a frame is held."""
-
-    def follow(self, data: bytes, now: float) -> bytes | None:
-        """Answer a request that was foreseen; None, and nothing has changed, for anything else."""
 
 
 class _Late(NamedTuple):
@@ -103,8 +87,10 @@ class Tap:
     def admit(self, now: float) -> TappedEndpoint | None:
         """Return an endpoint for a TCP connection, None if no meter takes one now."""
         # On a line that meters share it is the line's listener, and not theirs, that takes it.
-        if not self.shared and not all(each.reachable for each in self.meters.values()):
-            return None
+        if not self.shared:
+            for each in self.meters.values():
+                if not each.reachable:
+                    return None
         return self.make(now)
 
     @property
@@ -121,10 +107,14 @@ class Tap:
     def watch(self, more: int) -> None:
         """Take that one meter more, or one fewer, wants to see its frames."""
         self.armed += more
+        if self._current is not None:
+            self._current.look()
 
     def expect(self, more: int) -> None:
         """Take that of one meter more, or one fewer, time alone may bring a fault."""
         self.timed += more
+        if self._current is not None:
+            self._current.look()
 
     def cut(self) -> None:
         """Take that the meter lost its power: it knows nothing of connections from before."""
@@ -153,6 +143,7 @@ class TappedEndpoint:
         "_tap",
         "_watch",
         "_watching",
+        "follow",
     )
 
     def __init__(self, tap: Tap, inner: Inner, now: float) -> None:
@@ -170,6 +161,10 @@ class TappedEndpoint:
         # While an answer waits for a disk: what is to befall it, and what came behind its request.
         self._befalls: Callable[[bytes, float], bytes] | None = None
         self._behind: list[Heard | bytes] = []  # octets: to be served without any fault
+        # Answers a request that was foreseen; None for anything else, and while a fault may befall it. It is
+        # the inner endpoint's own while none may, so that nothing is looked at for each block of a year.
+        self.follow: Callable[[bytes, float], bytes | None]
+        self.look()
 
     def receive_data(self, data: bytes, now: float) -> bytes:
         """Take octets and return the answer to them, if it is not late."""
@@ -178,11 +173,11 @@ class TappedEndpoint:
             return self._receive(data, now)
         return self._inner.receive_data(data, now)
 
-    def follow(self, data: bytes, now: float) -> bytes | None:
-        """Answer a request that was foreseen; None for anything else, and while a fault may befall it."""
-        if self._tap.armed or self._tap.timed or self._watching or self._late:
-            return None
-        return self._inner.follow(data, now)
+    def look(self) -> None:
+        """See whether a fault may befall what comes next; to be called where that may have changed."""
+        tap = self._tap
+        stirred = tap.armed or tap.timed or self._watching or self._late
+        self.follow = _nothing_foreseen if stirred else self._inner.follow
 
     def next_deadline(self) -> float | None:
         """Return the first of what the endpoint waits for and what is late."""
@@ -208,6 +203,7 @@ class TappedEndpoint:
             for late in due:
                 # What had to wait has suffered enough: it is served without any further fault.
                 answer += self._answer_all([late.octets], now) if late.request else late.octets
+        self.look()
         return answer
 
     @property
@@ -226,10 +222,11 @@ class TappedEndpoint:
         return self._inner.later
 
     @property
-    def counters(self) -> dict[str, int]:
+    def counters(self) -> Mapping[str, int]:
         """What was counted here and behind."""
-        counted = dict(self._inner.counters)
+        counted = self._inner.counters
         if isinstance(self._watch, Deframer):
+            counted = dict(counted)
             # Damaged ones never come to the inner endpoint, and good ones are counted there.
             for name, count in self._watch.counters.items():
                 counted[name] = counted.get(name, 0) + (0 if name == "frames" else count)
@@ -241,6 +238,7 @@ class TappedEndpoint:
         self._inner, self._watch, self._watching = GONE, None, False
         self._late.clear()
         self._befalls, self._behind = None, []
+        self.look()
 
     # --- while it is watched ----------------------------------------------------------------------
 
@@ -261,6 +259,7 @@ class TappedEndpoint:
             self._prefix = b""
         for faults in self._tap.meters.values() if not self._tap.shared else ():
             faults.settle(now)
+        self.look()
         return answer
 
     def _cut(self, data: bytes) -> list[Heard]:
@@ -442,3 +441,7 @@ class TappedEndpoint:
                     self._late.append(_Late(now + rule.duration_s, answer))
                     answer = b""
         return answer
+
+
+def _nothing_foreseen(data: bytes, now: float) -> None:
+    """Leave the octets to `receive_data`."""

@@ -17,7 +17,7 @@ from typing import Final, cast
 
 from iondlms.errors import PortError
 from iondlms.later import Later
-from iondlms.ports.endpoint import Endpoint
+from iondlms.ports.endpoint import Endpoint, Follows
 from iondlms.ports.loop import Alarm, over
 from iondlms.ports.tcp_line import keep_alive
 
@@ -48,6 +48,9 @@ class TcpPort:
         self._make_endpoint = make_endpoint
         self._server: asyncio.Server | None = None
         self._active: _Connection | None = None
+        # Of the port and not of each connection: what the one before has set serves the next as well, and
+        # most connections are over long before any deadline.
+        self._alarm = Alarm(self._wake)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -99,6 +102,7 @@ class TcpPort:
             await self._active.finish()
         if self._server is not None:
             await self._server.wait_closed()
+        self._alarm.cancel()
 
     def protocol(self, gone: Callable[[], None]) -> asyncio.BaseProtocol:
         """Return what takes a connection that somebody else has accepted; `gone` is called at its end."""
@@ -130,6 +134,12 @@ class TcpPort:
     def _gone(self, connection: _Connection) -> None:
         if self._active is connection:
             self._active = None
+            if self._server is None:  # a port that goes with its connection, and not two minutes later
+                self._alarm.cancel()
+
+    def _wake(self) -> None:
+        if self._active is not None:
+            self._active.wake()
 
 
 def _listens(sock: socket.socket) -> bool:
@@ -147,22 +157,23 @@ class _Connection(asyncio.BufferedProtocol, asyncio.Protocol):
     Of both kinds, as the client's line is: asyncio's own loop takes the buffered, uvloop the other.
     """
 
+    # What most connections begin and end with stands here, and is not set for each.
+    _transport: asyncio.Transport | None = None
+    _endpoint: Endpoint | None = None
+    _follows: Follows | None = None  # the endpoint, if it has a short way
+    _received = memoryview(b"")  # made when the loop wants one
+    _held = b""  # what came behind a chunk, in the order it came
+    _at = 0  # of it: where the next chunk begins
+    _next: asyncio.Handle | None = None  # of its turn
+    _unread = False  # the client does not read what it has asked for
+    _waits: Later | None = None  # for what an answer waits: what comes is held meanwhile
+    _ended = False  # nothing more will come
+    _lost: asyncio.Future[None] | None = None  # for whoever waits for the end
+
     def __init__(self, port: TcpPort, gone: Callable[[], None] = lambda: None) -> None:
         self._port = port
         self._gone = gone
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
-        self._endpoint: Endpoint | None = None
-        self._follow: Callable[[bytes, float], bytes | None] | None = None  # the endpoint's short way, if any
-        self._alarm = Alarm(self._wake)
-        self._received = memoryview(b"")  # made when the loop wants one
-        self._held = b""  # what came behind a chunk, in the order it came
-        self._at = 0  # of it: where the next chunk begins
-        self._next: asyncio.Handle | None = None  # of its turn
-        self._unread = False  # the client does not read what it has asked for
-        self._waits: Later | None = None  # for what an answer waits: what comes is held meanwhile
-        self._ended = False  # nothing more will come
-        self._lost: asyncio.Future[None] | None = None  # for whoever waits for the end
 
     @property
     def endpoint_idle(self) -> bool:
@@ -180,7 +191,8 @@ class _Connection(asyncio.BufferedProtocol, asyncio.Protocol):
         if self._endpoint is None:
             self._transport.abort()
             return
-        self._follow = getattr(self._endpoint, "follow", None)
+        if hasattr(self._endpoint, "follow"):
+            self._follows = cast("Follows", self._endpoint)
         self._arm(self._endpoint)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # an asyncio signature
@@ -192,7 +204,7 @@ class _Connection(asyncio.BufferedProtocol, asyncio.Protocol):
         self.data_received(bytes(self._received[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
-        endpoint, transport = self._endpoint, self._transport
+        endpoint, transport, follows = self._endpoint, self._transport, self._follows
         if endpoint is None or transport is None:
             return
         if len(data) > _METER_CHUNK or self._held or self._waits is not None:
@@ -200,7 +212,7 @@ class _Connection(asyncio.BufferedProtocol, asyncio.Protocol):
             return
         now = self._loop.time()
         try:
-            answer = None if self._follow is None else self._follow(data, now)
+            answer = None if follows is None else follows.follow(data, now)
             if answer:
                 transport.write(answer)
                 return
@@ -259,10 +271,9 @@ class _Connection(asyncio.BufferedProtocol, asyncio.Protocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._alarm.cancel()
         if self._endpoint is not None and _LOG.isEnabledFor(logging.INFO):
             _LOG.info("%s: %s is gone%s", self._port.name, self.peer, f": {exc}" if exc else "")
-        self._endpoint = self._waits = None
+        self._endpoint = self._follows = self._waits = None
         self._port._gone(self)
         self._gone()
         self._transport = None
@@ -336,14 +347,15 @@ class _Connection(asyncio.BufferedProtocol, asyncio.Protocol):
         if later is None:
             self._go_on()
         else:
-            later.then(self._wake)  # who is woken in vain looks, and finds nothing due
+            later.then(self.wake)  # who is woken in vain looks, and finds nothing due
 
     def _arm(self, endpoint: Endpoint) -> None:
         deadline = endpoint.next_deadline()
         if deadline is not None:
-            self._alarm.no_later(deadline)
+            self._port._alarm.no_later(deadline)
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Look whether the time of the endpoint has come, or what its answer waits for is over."""
         endpoint = self._endpoint
         if endpoint is None:
             return

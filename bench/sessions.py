@@ -16,8 +16,8 @@ beside them for the session.
 Both processes have settled, as `iondlms serve` does once it is ready: the garbage collector looks no more at
 what lives as long as they do.
 
-Both have a core of their own where there are two. Time is that of the busier of the two on its core: with
-nothing else to do there, the wall shows the same.
+Both have a core of their own where there are two. Time is that of the busier of the two on its core. With
+nothing else to do there the wall shows about a tenth more: now and then one waits for the other.
 
     python -m bench.sessions [--only session] [--runs 7] [--json FILE] [--no-peers]
 """

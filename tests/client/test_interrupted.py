@@ -175,3 +175,34 @@ async def test_rows_that_came_before_a_task_was_cancelled(url: str) -> None:
     assert client.rescued.rows[0].instant is not None
     assert client.rescued.rows[0].instant < datetime(2026, 11, 22, tzinfo=UTC)
     await client.close()
+
+
+async def test_rows_of_a_reading_that_was_cancelled_are_gone_with_the_next_that_runs() -> None:
+    turns = 0
+    begun = asyncio.Event()
+
+    class Slow(AsyncNullModem):
+        async def receive(self, deadline: float | None) -> bytes:
+            nonlocal turns
+            turns += 1
+            if turns == 19:
+                begun.set()
+            await asyncio.sleep(0)
+            return await super().receive(deadline)
+
+    async def connect() -> AsyncNullModem:
+        return Slow(NullModem(make_meter(ROWS).endpoint()))
+
+    client = Lines(make_meter(ROWS)).async_client(FRAMINGS[0])
+    client._connector = connect
+    first = asyncio.create_task(client.profile("load"))
+    await asyncio.wait_for(begun.wait(), 10)
+    second = asyncio.create_task(client.profile("load", last=3))  # waits for its turn
+    for _ in range(5):
+        await asyncio.sleep(0)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert len((await second).rows) == 3
+    assert client.rescued is None
+    await client.close()

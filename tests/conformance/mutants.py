@@ -166,8 +166,8 @@ class Mutant:
             for target, attribute, value in self.patches:
                 stack.enter_context(patch.object(target, attribute, value))
             # What an AARQ comes to is remembered by a good meter, and not from one to the other.
-            opening.opening_of.cache_clear()
-            stack.callback(opening.opening_of.cache_clear)
+            opening._usual_opening.cache_clear()
+            stack.callback(opening._usual_opening.cache_clear)
             yield
 
     def maker(self) -> Callable[[Meter, float], Endpoint] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import example, given
@@ -28,6 +29,7 @@ from iondlms.hdlc import (
     known,
     secondary,
 )
+from iondlms.hdlc.deframer import known_frame
 from iondlms.hdlc.frame import POLL
 from iondlms.hdlc.secondary import _Link
 from iondlms.hdlc.transfer import Transfer
@@ -206,13 +208,14 @@ def answer_in_turn(station: Primary, step: Any) -> Frame:
 def test_a_request_that_came_before_is_not_read_again(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known, "KNOWN", {})
     monkeypatch.setattr(secondary, "KNOWN", known.KNOWN)
-    request = Frame(SERVER, CLIENT, POLL, COMMAND + bytes(length)).encode()
+    lsdu = b"\xc0" + bytes(length - 1)
+    request = Frame(SERVER, CLIENT, POLL, COMMAND + lsdu).encode()
     snrm = Frame(SERVER, CLIENT, Control.SNRM | POLL)
     stations = [Secondary(17), Secondary(17), Secondary(18)]
     for station in stations:
         station.receive(snrm._replace(destination=station._address))
     first = stations[0].whole(request)
-    assert first == Reaction(b"", Event.LSDU, 16, bytes(length))
+    assert first == Reaction(b"", Event.LSDU, 16, lsdu)
     read: list[bytes] = []
     whole = Transfer.whole
 
@@ -234,9 +237,28 @@ def test_few_requests_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: dict[bytes, known.KnownRequest] = {}
     monkeypatch.setattr(known, "KNOWN", kept)
     for number in range(3 * 512 + 1):
-        request = known.KnownRequest(SERVER, CLIENT, 0, Reaction())
+        request = known.KnownRequest(SERVER, CLIENT, 0, Reaction(lsdu=b"\xc0"))
         assert known.keep(number.to_bytes(2, "big"), request) is request
         assert 0 < len(kept) <= 512
+
+
+@pytest.mark.parametrize(
+    ("lsdu", "is_kept"),
+    [
+        ("62 03 800100", True),
+        ("60 1D A109060760857405080101 BE10040E01000000065F1F0400001E5D0000", True),
+        ("60 36 A109060760857405080101 8A020780 8B0760857405080201 AC0A80083132333435363738", False),
+        ("C1 01 C1 000F0000280000FF0700 09083132333435363738", False),
+        ("C3 01 C1 000F0000280000FF01 0109083132333435363738", False),
+    ],
+)
+def test_no_request_with_a_secret_is_remembered(
+    lsdu: str, is_kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: dict[bytes, known.KnownRequest] = {}
+    monkeypatch.setattr(known, "KNOWN", kept)
+    known.keep(b"octets", known.KnownRequest(SERVER, CLIENT, 0, Reaction(lsdu=bytes.fromhex(lsdu))))
+    assert bool(kept) is is_kept
 
 
 # --- octets -----------------------------------------------------------------------------------------
@@ -284,14 +306,18 @@ MODES += [Frame(SERVER, CLIENT, Control.SNRM | POLL, b"~A\xa0"), Frame(SERVER, C
     st.lists(st.sampled_from([*[each.encode() for each in MODES], b"~", b"\0", WHOLE[:5]]), max_size=2),
     st.tuples(st.integers(-60, 60), damage),
 )
-def test_what_sets_the_mode_is_that_frame_alone(parts: list[bytes], spoilt: tuple[int, int | None]) -> None:
+def test_a_known_frame_is_that_frame_alone(parts: list[bytes], spoilt: tuple[int, int | None]) -> None:
     data = bytearray(b"".join(parts))
     place, bit = spoilt
     if bit is not None and -len(data) <= place < len(data):
         data[place] ^= 1 << bit % 8
     octets = bytes(data)
-    found = [each for each in MODES if each.encode() == octets and each.kind in (Kind.SNRM, Kind.DISC)]
-    assert known.sets_mode(octets) is bool(found)
+    with patch("iondlms.hdlc.deframer._KNOWN", {}):
+        assert known_frame(octets) is None
+        Deframer().feed(octets)
+        frame = known_frame(octets)
+        found = [each for each in MODES if each.encode() == octets and each.kind is not Kind.I]
+        assert frame == (found[0] if found else None)
     if found:
         for held in (b"", b"~"):  # nothing, or the flag of the frame before
             deframer = Deframer()

@@ -245,6 +245,20 @@ def test_what_sets_the_mode_is_followed_as_it_is_received(framed: Bench, script:
         assert ends.followed == 3 + len(script)
 
 
+def test_what_comes_at_the_very_end_of_the_inactivity_ends_it(framed: Bench) -> None:
+    # By floats the sum is reached before the difference is.
+    heard = next(at for at in (1000.0 + k * 0.1 for k in range(10_000)) if at + 120.0 - at < 120.0)
+    snrm = framed.frame(0x93)
+    framed.meter.endpoint(now=heard).receive_data(snrm, heard)  # so that it is known
+    endpoint = framed.meter.endpoint(now=heard)
+    endpoint.handle_timeout(heard + 120.0)
+    assert endpoint.idle
+    assert endpoint.follow(snrm, heard + 120.0) is None
+    assert endpoint.receive_data(snrm, heard + 120.0)
+    assert not endpoint.idle
+    assert endpoint.next_deadline() == heard + 120.0 + 120.0
+
+
 def test_what_is_said_of_blocks_is_made_once_for_transfers_that_are_alike(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

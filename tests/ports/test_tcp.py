@@ -340,6 +340,40 @@ async def test_a_half_closed_client_that_does_not_read_loses_the_slot_to_inactiv
         newcomer.reset()
 
 
+class Broken(Flood):
+    """One whose line breaks with the first octets, behind an answer of more than any socket buffers."""
+
+    def receive_data(self, data: bytes, now: float) -> bytes:
+        self.closed = True
+        return super().receive_data(data, now) * 20_000
+
+
+async def test_a_broken_line_whose_rest_is_not_read_loses_the_slot_to_inactivity() -> None:
+    made: list[Flood] = []
+
+    def make(now: float) -> Endpoint:
+        made.append(Flood(now) if made else Broken(now, 0.2))
+        return made[-1]
+
+    to = TcpPort("ETHERNET", "127.0.0.1", 0, make)
+    await to.bind()
+    await to.start()
+    async with asyncio.timeout(LONG_S):
+        peer = await Peer.connect(to)
+        begin = asyncio.get_running_loop().time()
+        while asyncio.get_running_loop().time() < begin + 0.05:
+            await asyncio.sleep(0)  # the timer is set for the connection, and these octets come later
+        peer.writer.write(b"?")
+        while not made[0].idle:
+            await asyncio.sleep(0)
+        newcomer = await Peer.connect(to)
+        newcomer.writer.write(b"?")
+        assert len(await newcomer.reader.readexactly(1000)) == 1000
+    newcomer.reset()
+    peer.reset()
+    await to.stop()
+
+
 async def test_connections_share_the_timer_of_their_port(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = asyncio.get_running_loop()
     timers: list[float] = []

@@ -210,7 +210,6 @@ class Operations:
     ) -> Operation[Profile]:
         """Read a profile; see `ProfileRequest`. LocalError at once for a request that means nothing."""
         code, request = resolve(name).logical_name, self._request(**wanted)
-        self.rescued = None
         return read_profile(self.session, code, request, self._scales, progress, self._rescue)
 
     def profile_columns(
@@ -218,10 +217,9 @@ class Operations:
     ) -> Operation[ProfileColumns]:
         """Read a profile by column; the rest as `profile`."""
         code, request = resolve(name).logical_name, self._request(**wanted)
-        self.rescued = None
         return read_columns(self.session, code, request, self._scales, progress, self._rescue)
 
-    def _rescue(self, came: Profile) -> None:
+    def _rescue(self, came: Profile | None) -> None:
         self.rescued = came
 
     def _request(self, **wanted: Unpack[Wanted]) -> ProfileRequest:

@@ -40,7 +40,8 @@ __all__ = [
 
 When: TypeAlias = datetime | DateTime
 Progress: TypeAlias = Callable[[int, int], None]  # octets received, rows in them (an estimate)
-Rescue: TypeAlias = Callable[[Profile], None]  # gets the rows that came before the caller was stopped
+# Gets None as a reading begins, and the rows that came where the caller is stopped.
+Rescue: TypeAlias = "Callable[[Profile | None], None]"
 
 _PROFILE_CLASS: Final = 7
 _MOST_ENTRIES: Final = 0xFFFFFFFF  # Unsigned32
@@ -144,6 +145,8 @@ def _read(
     progress: Progress | None,
     rescue: Rescue | None,
 ) -> Operation[_Found]:
+    if rescue is not None:
+        rescue(None)
     captured = captured_of((yield from session.get(AttributeDescriptor(_PROFILE_CLASS, name, 3))))
     period = period_of((yield from session.get(AttributeDescriptor(_PROFILE_CLASS, name, 4))))
     chosen = captured.chosen(request.columns)

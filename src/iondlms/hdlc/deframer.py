@@ -24,7 +24,7 @@ from typing import Final
 
 from iondlms.hdlc.frame import FLAG, KNOWN_HEADERS, Frame, Kind, read_header
 
-__all__ = ["Deframer"]
+__all__ = ["Deframer", "known_frame"]
 
 _FLAG: Final = b"~"
 _NOTHING_HELD: Final = (b"", _FLAG)  # a frame may share its opening flag with the one before, and need not
@@ -155,6 +155,11 @@ class Deframer:
         run = _LAST_FLAG.search(data, start)
         self.noise += (len(data) if run is None else run.start()) - start
         return -1 if run is None else run.end() - 1
+
+
+def known_frame(data: bytes) -> Frame | None:
+    """Return the frame that these octets are, from flag to flag, if it came before; never an I frame."""
+    return _KNOWN.get(data)
 
 
 def _keep(frame: Frame, data: bytes) -> None:

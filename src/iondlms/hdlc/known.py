@@ -1,15 +1,12 @@
-"""Frames for a meter that came before, known by their octets: those who read many ask each the same."""
+"""Requests for a meter that came before, known by their octets: those who read many ask each the same."""
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Final, NamedTuple
 
-from iondlms.hdlc.deframer import Deframer
-from iondlms.hdlc.frame import Kind
 from iondlms.hdlc.transfer import Reaction
 
-__all__ = ["KNOWN", "KnownRequest", "keep", "sets_mode"]
+__all__ = ["KNOWN", "KnownRequest", "keep"]
 
 
 class KnownRequest(NamedTuple):
@@ -23,24 +20,20 @@ class KnownRequest(NamedTuple):
 
 # By their octets. Only short ones, and not too many, for a peer may make each one new.
 KNOWN: Final[dict[bytes, KnownRequest]] = {}
-_SHORT: Final = 100  # octets; an AARQ with a password fits, and a GET of a range
+_SHORT: Final = 100  # octets; a GET of a range fits
+# How those begin that may be kept: GET, RLRQ, and an AARQ without the tag of a password. No secret is kept.
+_OPEN: Final = (b"\xc0", b"\x62")
+_AARQ: Final = b"\x60"
+_PASSWORD: Final = b"\xac"
 _MOST: Final = 512
 
 
 def keep(data: bytes, request: KnownRequest) -> KnownRequest:
-    """Know a request by its octets from now on, if they are few; return it."""
-    if len(data) <= _SHORT:
+    """Know a request by its octets from now on, if they are few and hold no secret; return it."""
+    lsdu = request.reaction.lsdu
+    secret = lsdu[:1] not in _OPEN and (lsdu[:1] != _AARQ or _PASSWORD in lsdu)
+    if len(data) <= _SHORT and not secret:
         if len(KNOWN) >= _MOST:
             KNOWN.clear()
         KNOWN[data] = request
     return request
-
-
-@lru_cache(maxsize=64)
-def sets_mode(data: bytes) -> bool:
-    """Whether octets are SNRM or DISC, a whole frame and nothing else.
-
-    Then a deframer that holds no half of another finds that frame in them, and holds no half afterwards.
-    """
-    frames = Deframer().feed(data)
-    return len(frames) == 1 and frames[0].kind in (Kind.SNRM, Kind.DISC) and frames[0].encode() == data

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from iondlms.hdlc import Deframer, Event, Frame, Kind, Reaction, Secondary
-from iondlms.hdlc.known import sets_mode
+from iondlms.hdlc.deframer import known_frame
 from iondlms.later import Later
 from iondlms.meter.foreseen import Foreseen
 from iondlms.meter.refusals import Cause, refusal
@@ -93,6 +93,7 @@ class MeterEndpoint:
         line, supply = self._line, self._supply
         if (
             line is None
+            or self.idle  # else it would stay so: by the clock it may be over before it is reached
             or now - self._heard >= self._inactivity_s
             or not supply.powered
             or supply.outages != self._outages
@@ -285,7 +286,10 @@ class _HdlcLine:
         self.requests.forget()
 
     def follow(self, data: bytes, now: float) -> bytes | None:
-        """Answer a request in its turn, SNRM or DISC, whole and alone; None, and nothing done, for others."""
+        """Answer a request in its turn, whole and alone, or an SNRM or DISC that came before.
+
+        None, and nothing done, for all else.
+        """
         if self.foreseen is not None:
             self._leave()  # the same octets may come again eight frames later, and ask for nothing then
         if self.requests.later is not None:
@@ -296,7 +300,10 @@ class _HdlcLine:
         if reaction is not None:
             deframer.frames += 1
             return self._react(reaction, now)
-        if (deframer.pending and not deframer.between_frames) or not sets_mode(data):
+        if deframer.pending and not deframer.between_frames:
+            return None
+        known = known_frame(data)
+        if known is None or (known.kind is not Kind.SNRM and known.kind is not Kind.DISC):
             return None
         (frame,) = deframer.feed(data)
         return self._answer(frame, now)

@@ -34,6 +34,7 @@ from iondlms.xdlms.initiate import (
 __all__ = ["MANAGEMENT_LOGICAL_DEVICE", "ClientAccess", "Opening", "opening_of"]
 
 MANAGEMENT_LOGICAL_DEVICE: Final = 1  # server SAP; the only one
+_PASSWORD: Final = b"\xac"  # the tag in front of one
 _OTHER: Final = ConfirmedServiceError.of_initiate(InitiateError.OTHER)
 
 
@@ -56,10 +57,14 @@ class Opening(NamedTuple):
     event: bool = False  # whether the refusal belongs into the event log
 
 
-# A client proposes the same each time, and all clients of one program do.
-@lru_cache(maxsize=64)
 def opening_of(octets: bytes, client: ClientAccess | None, client_sap: int, max_request: int) -> Opening:
     """Return what an AARQ of this client SAP comes to; None is a client that there is not."""
+    # One with a password, right or wrong, is kept nowhere.
+    find = _opening_of if _PASSWORD in octets else _usual_opening
+    return find(octets, client, client_sap, max_request)
+
+
+def _opening_of(octets: bytes, client: ClientAccess | None, client_sap: int, max_request: int) -> Opening:
     try:
         aarq = Aarq.decode(octets)
         request = _initiate_request(aarq)
@@ -89,6 +94,10 @@ def opening_of(octets: bytes, client: ClientAccess | None, client_sap: int, max_
     )
     answer = Aare(AssociationResult.ACCEPTED, user_information=response.encode()).encode()
     return Opening(ServerInput.AARQ_ACCEPTED, answer, view)
+
+
+# A client proposes the same each time, and all clients of one program do.
+_usual_opening: Final = lru_cache(maxsize=64)(_opening_of)
 
 
 def _refused(

@@ -73,6 +73,7 @@ class TcpPort:
     async def bind(self) -> None:
         """Take the address, without listening yet; PortError if it cannot be had."""
         loop = asyncio.get_running_loop()
+        self._alarm = Alarm(self._wake)  # one that was set in another loop never rings
         try:
             self._server = await loop.create_server(
                 lambda: _Connection(self), self._host, self._port, start_serving=False
@@ -334,10 +335,10 @@ class _Connection(asyncio.BufferedProtocol, asyncio.Protocol):
             return
         if answer:
             transport.write(answer)
+        self._arm(endpoint)  # for one that is closed too: its client may never read the rest
         if endpoint.closed:
             transport.close()
             return
-        self._arm(endpoint)
         if endpoint.later is not self._waits:
             self._look(endpoint.later)
 

@@ -91,7 +91,7 @@ def test_a_target_that_is_missed_is_measured_again_and_told(
 
 def test_the_page_has_what_each_program_says_of_itself() -> None:
     text = report.page([{"bench": "sessions", "results": []}])
-    assert "Time is that of the busier of the two processes" in text
+    assert "Time is that of the busier of the two on its core" in text
     assert "python -m bench.sessions" not in text
     assert report.about("none of ours") == []
 

@@ -17,7 +17,7 @@ Both processes have settled, as `iondlms serve` does once it is ready: the garba
 what lives as long as they do.
 
 Both have a core of their own where there are two. Time is that of the busier of the two on its core. With
-nothing else to do there the wall shows about a tenth more: now and then one waits for the other.
+nothing else to do there the wall shows a little more: now and then one waits for the other.
 
     python -m bench.sessions [--only session] [--runs 7] [--json FILE] [--no-peers]
 """
